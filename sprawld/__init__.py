@@ -1,0 +1,1 @@
+"""sprawld: the per-user daemon that owns the package store."""

@@ -1,0 +1,1 @@
+"""Acquire: index, fetch, wheel checks, unpack."""

@@ -1,0 +1,116 @@
+"""The daemon's configuration: frozen, from the user's own file and the environment, units in the names.
+
+Only `<config>/virtual-sprawl/config.toml` of the user is read, never a file of a project: a clone must not
+be able to change what is trusted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+import tomli
+
+from virtual_sprawl import locations
+
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Config", "Limits", "load_config"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on what the network and archives may make this program do."""
+
+    connect_seconds: float = 10.0
+    idle_seconds: float = 30.0
+    """No byte for this long ends an attempt."""
+    attempts: int = 4
+    """One try and three retries."""
+    backoff_seconds: float = 0.25
+    """First pause; doubled for each retry, with jitter."""
+    redirects: int = 5
+    downloads: int = 16
+    """Artifacts fetched at the same time."""
+    page_bytes: int = 64 << 20
+    """Largest project page read."""
+    artifact_bytes: int = 8 << 30
+    """Largest file fetched when neither lock nor host says how large it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything the daemon is told from outside."""
+
+    store: Path
+    socket: Path
+    index: str | None = None
+    """Default index from the user's configuration file."""
+    require_hashes: bool = False
+    """Refuse files that no lockfile pins by hash."""
+    allow_weak_hashes: tuple[str, ...] = ()
+    """Indexes or hosts whose files may lack a strong hash in a lock that has hashes elsewhere."""
+    allow_bad_record: tuple[str, ...] = ()
+    """Distribution names whose wheels may have a wrong RECORD."""
+    workers: int = 2
+    """Unpacking processes."""
+    idle_exit_seconds: float = 3600.0
+    """Exit after this long without a request; 0 never exits. A supervised daemon never exits by itself."""
+    limits: Limits = field(default_factory=Limits)
+
+
+_KEYS: dict[str, type] = {
+    "index": str,
+    "require-hashes": bool,
+    "allow-weak-hashes": list,
+    "allow-bad-record": list,
+    "workers": int,
+    "idle-exit-seconds": int,
+}
+
+
+def config_file() -> Path:
+    """Return the path of the user's configuration file."""
+    return platformdirs.user_config_path(locations.APPLICATION) / "config.toml"
+
+
+def load_config(environ: Mapping[str, str], path: Path | None = None) -> Config:
+    """Read the configuration; ConfigError names the file and the key that is wrong."""
+    path = path or config_file()
+    values = _read(path)
+    for key, value in values.items():
+        kind = _KEYS.get(key)
+        if kind is None:
+            raise ConfigError(
+                "config.invalid", f"{path}: unknown key {key!r}", hint=f"known keys: {', '.join(_KEYS)}"
+            )
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise ConfigError("config.invalid", f"{path}: {key} must be a {kind.__name__}")
+        if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+            raise ConfigError("config.invalid", f"{path}: {key} must be a list of strings")
+    options = {key.replace("-", "_"): _freeze(value) for key, value in values.items()}
+    if "workers" in options:
+        options["workers"] = max(1, options["workers"])
+    return Config(
+        store=Path(locations.store_directory(environ)),
+        socket=Path(locations.socket_path(environ)),
+        **options,
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomli.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigError("config.invalid", f"{path}: {error}") from error
+
+
+def _freeze(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,1 @@
+"""Lockfiles: find, read, select."""

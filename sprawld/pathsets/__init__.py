@@ -1,0 +1,1 @@
+"""Path sets: the venv-shaped directories one run imports from."""

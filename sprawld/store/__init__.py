@@ -1,0 +1,1 @@
+"""The store: tree, durability, leases, gc."""
