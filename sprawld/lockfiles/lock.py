@@ -33,7 +33,7 @@ class Lock(Protocol):
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """Every file the answer depends on, the lock first: a re-read of an unchanged lock is a stat of these."""
+        """Every file the answer depends on, the lock first: while their stats hold, so does the answer."""
 
     def select(self, environment: Environment, wanted: Wanted) -> tuple[Pin, ...]:
         """Return the pins that apply, each name once, sorted by name.
