@@ -15,11 +15,14 @@ A connection carries frames. Each frame has a nine-byte head and a payload:
 3. A request may be followed by any number of `PROGRESS` frames and exactly one other frame.
 4. Limits are checked on the head, before a byte of the payload is kept.
 
-This module is imported by the start-up hook: no imports, builtins only.
+This module is imported by the start-up hook: no imports but `sys`, builtins only.
 """
+
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
@@ -41,6 +44,7 @@ __all__ = [
     "encode_fields",
     "encode_frame",
     "encode_strings",
+    "peer_uid",
 ]
 
 MAGIC = b"vsp"
@@ -163,3 +167,18 @@ class FrameReader:
             payload = bytes(buffer[HEAD_BYTES:end])
             del buffer[:end]
             yield head[4], payload
+
+
+def peer_uid(connection: "socket.socket") -> int:
+    """Return the effective uid of the process at the other end of a Unix socket.
+
+    Linux: unix(7), SO_PEERCRED, `struct ucred {pid, uid, gid}`. macOS: LOCAL_PEERCRED at level SOL_LOCAL,
+    `struct xucred {version, uid, ...}`. With socket activation the client sees the service manager's pid,
+    but the same uid; so only the uid means anything. The constants are spelled out because `_socket` does
+    not have all of them on every platform.
+    """
+    if sys.platform == "darwin":
+        credentials = connection.getsockopt(0, 1, 76)
+    else:
+        credentials = connection.getsockopt(1, 17, 12)
+    return int.from_bytes(credentials[4:8], sys.byteorder)
