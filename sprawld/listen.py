@@ -1,0 +1,109 @@
+"""The socket and the daemon's lock: who may serve this store, and where.
+
+1. One daemon per store: an flock on `<store>/daemon.lock`, taken before anything is unlinked or bound, held
+   for life. A pid is never trusted; the kernel frees the lock when its holder dies.
+2. The socket lies in a directory of this user with mode 0700, checked before bind. It is bound by ourselves
+   under a tight umask: asyncio, given a path, unlinks and steals a live socket.
+3. The store's own `run/sock` is always served too, so that a process without XDG_RUNTIME_DIR (cron, a
+   container's exec) finds the daemon that a login session started.
+4. Only a socket that this process bound is unlinked at the end, and only while it still is the same file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+from .errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["Listener", "daemon_lock", "private_directory"]
+
+BACKLOG = 512
+"""A full backlog refuses at once with EAGAIN; a test suite may start hundreds of Pythons together."""
+SUN_PATH_BYTES = 103
+"""Longest path that fits `sockaddr_un` everywhere: 104 bytes on macOS, with the final NUL."""
+
+
+def private_directory(path: Path) -> None:
+    """Make sure `path` is a real directory of this user with mode 0700; StoreError otherwise."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = path.lstat()
+    except OSError as error:
+        raise StoreError("store.unwritable", f"cannot create {path}: {error.strerror}") from error
+    if not stat.S_ISDIR(found.st_mode):
+        raise StoreError("store.damaged", f"{path} is not a directory", hint="remove it")
+    if found.st_uid != os.geteuid():
+        raise StoreError(
+            "store.foreign-owner", f"{path} belongs to uid {found.st_uid}", hint="set XDG_RUNTIME_DIR"
+        )
+    if found.st_mode & 0o077:
+        path.chmod(0o700)
+
+
+@contextlib.contextmanager
+def daemon_lock(store: Path) -> Iterator[bool]:
+    """Hold the right to serve `store`; yields False at once when another daemon has it."""
+    private_directory(store)
+    descriptor = os.open(store / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        # Never unlinked: a path that is locked, removed and made anew would be two locks.
+        os.close(descriptor)
+
+
+class Listener:
+    """A bound and listening socket, and the file it is responsible for."""
+
+    def __init__(self, path: Path) -> None:
+        private_directory(path.parent)
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+            self._bind()
+            self.socket.listen(BACKLOG)
+            found = path.lstat()
+        except OSError as error:
+            self.socket.close()
+            raise StoreError("store.unwritable", f"cannot listen on {path}: {error.strerror}") from error
+        self._identity = (found.st_dev, found.st_ino)
+
+    def _bind(self) -> None:
+        before = os.umask(0o177)
+        try:
+            if len(os.fsencode(self.path)) <= SUN_PATH_BYTES:
+                self.socket.bind(str(self.path))
+                return
+            # A long home: name the directory by a descriptor, so that the path fits.
+            directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                self.socket.bind(f"/proc/self/fd/{directory}/{self.path.name}")
+            finally:
+                os.close(directory)
+        finally:
+            os.umask(before)
+
+    def close(self) -> None:
+        """Close, and unlink the file if it still is this socket's."""
+        self.socket.close()
+        with contextlib.suppress(OSError):
+            found = self.path.lstat()
+            if (found.st_dev, found.st_ino) == self._identity:
+                self.path.unlink()
