@@ -6,7 +6,7 @@ refused with `proto.malformed`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ class ResolveRequest:
     script: Path | None = None
     lock: Path | None = None
     """A lockfile named by the user instead of searched for."""
-    wanted: Wanted = Wanted()
+    wanted: Wanted = field(default_factory=Wanted)
     offline: bool = False
     fields: Mapping[str, str]
     """All fields as they came, for the index settings."""
