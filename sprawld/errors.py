@@ -132,6 +132,9 @@ _BY_CLASS: Final[dict[type[SprawlError], dict[str, str]]] = {
         "index.malformed": "the index answered with something that is not a project page",
     },
     FetchError: {
+        "net.host-refused": "a URL leads to a host that only the user's configuration may name",
+        "net.insecure": "a file that no hash pins would come over plain http",
+        "net.tls": "the host's certificate is not trusted",
         "net.unreachable": "the host of an artifact does not answer",
         "net.status": "the host answered with an error status",
         "net.truncated": "the download ended before the announced size",
@@ -141,6 +144,7 @@ _BY_CLASS: Final[dict[type[SprawlError], dict[str, str]]] = {
         "net.encoding-refused": "the host compressed an artifact in transit",
         "fetch.size-mismatch": "the file's size is not the locked one",
         "fetch.hash-mismatch": "the file's content does not match the locked hash",
+        "fetch.unreadable": "a local file that the lock names cannot be read",
     },
     WheelError: {
         "zip.malformed": "the archive's structure is damaged or ambiguous",
