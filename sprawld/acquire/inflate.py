@@ -5,7 +5,7 @@ No call makes more bytes than the header claims plus one, whatever the deflated 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from isal import isal_zlib
 
@@ -27,6 +27,7 @@ WHOLE_BYTES: Final = 16 << 20
 
 _INPUT_BYTES: Final = 256 << 10
 _OUTPUT_BYTES: Final = 1 << 20
+_ISAL_ERROR: Final = cast("type[Exception]", isal_zlib.IsalError)  # its type stub says an instance
 _RAW_DEFLATE: Final = -15
 """zlib's word for a deflate stream without header, with the largest window."""
 
@@ -38,7 +39,7 @@ def content(archive: mmap | bytes, member: Member) -> bytes:
         inflater = isal_zlib.decompressobj(_RAW_DEFLATE)
         try:
             data = inflater.decompress(data, member.size + 1)
-        except isal_zlib.error:
+        except _ISAL_ERROR:
             raise _damaged(member) from None
         if not inflater.eof and len(data) <= member.size:
             raise _damaged(member)
@@ -75,7 +76,7 @@ def _inflated(archive: mmap | bytes, member: Member) -> Iterator[bytes]:
             position += len(waiting)
         try:
             piece = inflater.decompress(waiting, _OUTPUT_BYTES)
-        except isal_zlib.error:
+        except _ISAL_ERROR:
             raise _damaged(member) from None
         if not piece and not waiting:
             raise _damaged(member)

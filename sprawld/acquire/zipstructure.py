@@ -268,7 +268,7 @@ def _check_local(archive: mmap | bytes, entry: _Entry, local: bytes) -> int:
     _, _, flags, method, _, _, crc, compressed, size, name_length, extra_length = _LOCAL.unpack_from(local)
     if name_length != len(entry.raw_name) or local[_LOCAL.size :] != entry.raw_name:
         raise malformed(f"the member {shown(member.name)} has another name in its own header")
-    start = entry.offset + len(local)
+    start: int = entry.offset + len(local)
     extra = _extra_fields(archive[start : start + extra_length], member.name)
     _check_unicode_path(extra, entry.raw_name, member.name)
     size, compressed = _zip64(extra, member.name, size, compressed)
@@ -279,7 +279,7 @@ def _check_local(archive: mmap | bytes, entry: _Entry, local: bytes) -> int:
     ):
         if claim != truth and not (streamed and may_be_unknown and claim == 0):
             raise malformed(f"the two headers of the member {shown(member.name)} contradict each other")
-    return start + extra_length
+    return start + int(extra_length)
 
 
 def _check_descriptor(tail: bytes, member: Member) -> None:
