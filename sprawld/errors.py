@@ -141,6 +141,7 @@ _BY_CLASS: Final[dict[type[SprawlError], dict[str, str]]] = {
         "net.too-large": "the download is longer than the locked or announced size",
         "net.timeout": "the download stalled or took too long",
         "net.redirect-refused": "a redirect leads to a place that is never followed",
+        "net.offline": "a file is not in the store, and the network must not be used",
         "net.encoding-refused": "the host compressed an artifact in transit",
         "fetch.size-mismatch": "the file's size is not the locked one",
         "fetch.hash-mismatch": "the file's content does not match the locked hash",

@@ -15,7 +15,6 @@ import json
 import logging
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 from virtual_sprawl import protocol
@@ -26,7 +25,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
-__all__ = ["Answerer", "Progress", "Server", "error_frame"]
+    from .progress import Progress
+
+__all__ = ["Answerer", "Server", "error_frame"]
 
 log = logging.getLogger(__name__)
 
@@ -36,24 +37,6 @@ HANDSHAKE_SECONDS = 30.0
 """A peer that has not sent a whole request by then is closed: it holds a descriptor."""
 PROGRESS_BACKLOG_BYTES = 64 << 10
 """A client that does not read its progress events gets no more of them, instead of our memory."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """One event of the cold path; counts of packages and bytes, and the name in work."""
-
-    stage: str
-    done: int = 0
-    total: int = 0
-    bytes_done: int = 0
-    bytes_total: int = 0
-    name: str = ""
-
-    def frame(self) -> bytes:
-        """Encode for the wire: decimals as ASCII."""
-        numbers = (self.done, self.total, self.bytes_done, self.bytes_total)
-        strings = (self.stage, *map(str, numbers), self.name)
-        return protocol.encode_frame(protocol.PROGRESS, protocol.encode_strings(s.encode() for s in strings))
 
 
 class Answerer(Protocol):

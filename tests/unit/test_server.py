@@ -12,7 +12,8 @@ import pytest
 import uvloop
 
 from sprawld.errors import LockError
-from sprawld.server import Progress, Server
+from sprawld.progress import Progress
+from sprawld.server import Server
 from virtual_sprawl import protocol
 
 if TYPE_CHECKING:
