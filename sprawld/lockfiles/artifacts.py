@@ -67,7 +67,7 @@ _WEB_URL: Final = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _GIT_URL: Final = re.compile(
-    r"(?:(?:https?|ssh|git)://(?:[^/?#@\\\s]*@)?(?P<host>\[[0-9A-F:.]+\]|[A-Z0-9_][A-Z0-9._-]*)(?::[0-9]{1,5})?/"
+    r"(?:(?:https?|ssh|git)://(?:[^/?#@\\\s]*@)?(?:\[[0-9A-F:.]+\]|[A-Z0-9_][A-Z0-9._-]*)(?::[0-9]{1,5})?/"
     r"|[A-Z0-9_][A-Z0-9._-]*@[A-Z0-9_][A-Z0-9._-]*:(?!:))[^\x00-\x20\x7f-\x9f\\]*",
     re.IGNORECASE | re.ASCII,
 )

@@ -23,6 +23,7 @@ from packaging.markers import Marker as Comparison
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
+from ._derived import Derived
 from ._toml import Fault, invalid, shown
 
 if TYPE_CHECKING:
@@ -206,7 +207,6 @@ class _Facts:
     """The truth of comparisons in one environment, found when first asked for."""
 
     def __init__(self, environment: Environment) -> None:
-        self.environment = environment
         self._known: dict[str, bool] = {}
         # Names that the environment lacks are empty: packaging would put in those of this very process.
         self._values = dict.fromkeys(_ENVIRONMENT_NAMES, "") | dict(environment.markers)
@@ -223,18 +223,7 @@ class _Facts:
         return known
 
 
-_KEPT_ENVIRONMENTS: Final = 32
-_kept: dict[int, _Facts] = {}
-"""By id(); each value holds its environment, so that the id cannot be taken by another."""
-
-
-def _facts(environment: Environment) -> _Facts:
-    facts = _kept.get(id(environment))
-    if facts is None or facts.environment is not environment:
-        while len(_kept) >= _KEPT_ENVIRONMENTS:
-            _kept.pop(next(iter(_kept)), None)
-        facts = _kept[id(environment)] = _Facts(environment)
-    return facts
+_facts = Derived(_Facts)
 
 
 def _holds(marker: Marker, facts: _Facts, extras: frozenset[str], groups: frozenset[str]) -> bool:

@@ -1,0 +1,153 @@
+"""What a uv.lock selects: from the roots along the edges whose markers hold.
+
+Specification: uv's answers, which the conformance tests hold.
+
+1. Markers of edges are simplified under the conditions of their parent: they mean something only while
+   walking from the roots. Packages that no walk reaches are not looked at.
+2. Conflict markers speak of active projects, extras and groups. Extras become active along edges, so first
+   walks collect them: whenever one finds an extra that a conflict set names, the walk starts again, and
+   what only seemed reachable is gone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ._toml import Fault, shown
+from .markers import holds, python_allowed
+from .uv_files import pin
+from .uv_roots import RELOCK, Start, conflict_item, start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from packaging.utils import NormalizedName
+
+    from sprawld.model import Environment, Pin, Wanted
+
+    from .uv import Edge, Package, UvLock
+
+__all__ = ["select"]
+
+
+def select(lock: UvLock, environment: Environment, wanted: Wanted) -> tuple[Pin, ...]:
+    """Return the pins that apply, sorted by name; raises Fault."""
+    _check_environment(lock, environment)
+    begin = start(lock, wanted)
+    active = _activate(lock, environment, begin)
+    selected: dict[NormalizedName, Package] = {}
+    via: dict[NormalizedName, set[str]] = {}
+    for parent, package, _ in _walk(lock, environment, begin, active):
+        known = selected.setdefault(package.name, package)
+        if known is not package:
+            raise Fault(
+                "lock.duplicate-package",
+                f"{package.name} {known.version} and {package.version} apply at the same time",
+                hint=RELOCK,
+            )
+        via.setdefault(package.name, set()).add(parent)
+    root = lock.path.parent
+    return tuple(pin(selected[name], root, tuple(sorted(via[name] - {""}))) for name in sorted(selected))
+
+
+def _check_environment(lock: UvLock, environment: Environment) -> None:
+    if lock.requires_python is not None and not python_allowed(lock.requires_python, environment):
+        raise Fault(
+            "select.requires-python",
+            f"the lock is for Python {shown(lock.requires_python)}, this is "
+            + ".".join(map(str, environment.version)),
+            hint="run another Python, as in `sprawl +3.X run`",
+        )
+    if lock.supported and not any(holds(marker, environment) for marker in lock.supported):
+        raise Fault(
+            "select.unsupported-environment",
+            "the lock supports certain environments only, and this is none of them",
+            hint="extend `environments` in [tool.uv] and lock again",
+        )
+
+
+def _activate(lock: UvLock, environment: Environment, begin: Start) -> frozenset[str]:
+    """Return the active items of conflict sets; Fault `select.conflict` if two of one set are active."""
+    named = frozenset().union(*lock.conflicts)
+    active = begin.active & named
+    while True:
+        for _, _, edge in _walk(lock, environment, begin, active, collecting=True):
+            found = (_extras_of(edge) & named) - active if edge is not None else frozenset()
+            if found:
+                active |= found
+                break
+        else:
+            break
+    for conflict in lock.conflicts:
+        if len(conflict & active) > 1:
+            raise Fault(
+                "select.conflict",
+                f"locked as mutually exclusive: {', '.join(sorted(conflict & active))}",
+                hint="ask for one of them at a time",
+            )
+    return active
+
+
+def _walk(
+    lock: UvLock, environment: Environment, begin: Start, active: frozenset[str], *, collecting: bool = False
+) -> Iterator[tuple[str, Package, Edge | None]]:
+    """Yield (what brings it in, package, edge) for every edge that holds; a package may come many times.
+
+    While collecting, the extras that an edge itself asks for count as active for its own marker.
+    """
+    queue: deque[tuple[Package, NormalizedName | None]] = deque()
+    seen: set[tuple[int, NormalizedName | None]] = set()
+
+    def push(package: Package, extras: Iterable[NormalizedName]) -> None:
+        for extra in (None, *extras):
+            if (package.index, extra) not in seen:
+                seen.add((package.index, extra))
+                queue.append((package, extra))
+
+    def follow(parent: str, edge: Edge) -> Iterator[tuple[str, Package, Edge]]:
+        if edge.marker is not None:
+            extras = active | _extras_of(edge) if collecting else active
+            if not holds(edge.marker, environment, extras=extras):
+                return
+        target = _target(lock, edge, environment)
+        yield parent, target, edge
+        push(target, edge.extras)
+
+    for package in begin.packages:
+        yield "", package, None
+        push(package, (extra for owner, extra in begin.extras if owner is package))
+    for parent, edge in begin.edges:
+        yield from follow(parent, edge)
+    while queue:
+        package, extra = queue.popleft()
+        for edge in package.dependencies if extra is None else package.extras.get(extra, ()):
+            yield from follow(package.name, edge)
+
+
+def _extras_of(edge: Edge) -> frozenset[str]:
+    return frozenset(conflict_item("extra", edge.name, extra) for extra in edge.extras)
+
+
+def _target(lock: UvLock, edge: Edge, environment: Environment) -> Package:
+    """Return the package an edge leads to; where the edge leaves a choice, the forks decide."""
+    locked = lock.by_name.get(edge.name, ())
+    found = [
+        package
+        for package in locked
+        if (edge.version is None or edge.version == package.version)
+        and (edge.source is None or edge.source == package.source)
+    ]
+    if len(found) > 1:
+        found = [
+            package
+            for package in found
+            if not package.forks or any(holds(fork, environment) for fork in package.forks)
+        ]
+    if len(found) == 1:
+        return found[0]
+    if not locked:
+        raise Fault("lock.stale", f"{edge.name} is depended on and not in the lock", hint=RELOCK)
+    raise Fault(
+        "lock.invalid", f"{edge.name} {shown(edge.version or '')}: names {len(found)} packages of the lock"
+    )
