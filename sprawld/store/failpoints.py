@@ -1,0 +1,85 @@
+"""Named points in the store's code where a test may kill the process, fail a call or wait.
+
+1. A failpoint does nothing unless a hook was installed: one comparison with None.
+2. Nothing here reads the environment. The daemon installs `hook_from` only when it was started to be tested.
+3. `NAMES` lists every point; a test walks the list, so that a new point is tested the day it appears.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Hook = Callable[[str], None]
+
+__all__ = ["NAMES", "failpoint", "hook_from", "install"]
+
+NAMES: Final = (
+    "open.children-made",
+    "open.format-written",
+    "publish.before-rename",
+    "publish.renamed",
+    "publish.done",
+    "discard.before-rename",
+    "discard.renamed",
+    "trash.one-removed",
+    "durable.before-sync",
+    "durable.synced",
+    "durable.marked",
+    "gc.marked",
+    "gc.set-checked",
+    "gc.sets-done",
+    "gc.entry-checked",
+    "gc.done",
+)
+
+_ERRORS: Final = {"enospc": errno.ENOSPC, "eio": errno.EIO}
+
+_hook: Hook | None = None
+
+
+def failpoint(name: str) -> None:
+    """Mark a point of interest; runs the installed hook, if there is one."""
+    if _hook is not None:
+        _hook(name)
+
+
+def install(hook: Hook | None) -> None:
+    """Have `hook` called with the name of every failpoint that is passed; None switches them off."""
+    global _hook
+    _hook = hook
+
+
+def hook_from(specification: str) -> Hook:
+    """Return the hook for `name:action` or `name:action:argument`; ValueError tells what is wrong.
+
+    Actions: `kill` (SIGKILL to this process), `enospc`, `eio` (raise that OSError), `pause` (block until
+    something opens the FIFO named by the argument for writing).
+    """
+    name, _, rest = specification.partition(":")
+    action, _, argument = rest.partition(":")
+    if name not in NAMES:
+        raise ValueError(f"unknown failpoint {name!r}")
+    if action not in ("kill", "pause", *_ERRORS):
+        raise ValueError(f"unknown failpoint action {action!r}")
+
+    def hook(passed: str) -> None:
+        if passed == name:
+            _act(action, argument)
+
+    return hook
+
+
+def _act(action: str, argument: str) -> None:
+    if action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif action == "pause":
+        os.close(os.open(argument, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+    else:
+        code = _ERRORS[action]
+        raise OSError(code, os.strerror(code))

@@ -1,0 +1,79 @@
+"""References: which entries, client copy and lockfile a set on disk depends on.
+
+1. `set.json` says it: {"lock": path, "entries": [digest, ...], "client": digest, ...}.
+2. Where that file is damaged, the set's own links say which entries and client copies it needs; that is asked
+   only for a set in use, because a damaged set that nobody runs on is dead anyway.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from . import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["References", "of_links", "read_references"]
+
+_DESCRIPTION_BYTES: Final = 16 << 20
+_LINK: Final = re.compile(r"(?:^|/)(?:wheels|client)/([0-9a-f]{16,64})(?=/|$)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class References:
+    """What one set depends on."""
+
+    names: frozenset[str]
+    """Digests of its entries and of its client copy."""
+    lock: Path | None
+    """The lockfile it was made from."""
+    made: int
+    """When it was published, seconds since the epoch."""
+
+
+def read_references(path: Path) -> References | None:
+    """Return what `set.json` in the set's directory says; None when it is missing or damaged."""
+    try:
+        with files.open_directory(path) as descriptor:
+            content = json.loads(files.read_small("set.json", _DESCRIPTION_BYTES, dir_fd=descriptor))
+            made = int(os.lstat("set.json", dir_fd=descriptor).st_mtime)
+        return References(names=_names(content), lock=_lock(content), made=made)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def of_links(path: Path) -> frozenset[str]:
+    """Return the names of the entries and client copies that links anywhere in a set lead to; OSError."""
+    return frozenset(match[1] for target in _links(path) for match in _LINK.finditer(target))
+
+
+def _names(content: dict[str, Any]) -> frozenset[str]:
+    entries, client = content["entries"], content.get("client")
+    names = [*entries, *([client] if client else [])]
+    if not isinstance(entries, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError("a digest that is no text")
+    return frozenset(names)
+
+
+def _lock(content: dict[str, Any]) -> Path | None:
+    lock = content.get("lock")
+    return Path(lock) if lock else None
+
+
+def _links(path: Path) -> Iterator[str]:
+    def fail(error: OSError) -> None:
+        raise error
+
+    for _, directories, names, descriptor in os.fwalk(path, onerror=fail):
+        for name in directories + names:
+            try:
+                yield os.readlink(name, dir_fd=descriptor)
+            except OSError:
+                if not os.path.lexists(path):
+                    raise
