@@ -1,0 +1,73 @@
+"""Local and version-control sources as the older lock formats write them.
+
+Specification: direct URL data structure. Paths are relative to the lock's directory; nothing here looks at
+the file system.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from sprawld.model import Source
+
+from ._toml import Fault, invalid, shown
+from .artifacts import git_source, local_path, relative_directory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["FILE_SCHEME", "directory_source", "file_url_path", "is_full_commit", "vcs_source"]
+
+FILE_SCHEME: Final = "file:"
+_FULL_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+# Poetry writes a local repository as `file://None/path`, for it takes the host of the URL to be None.
+_FILE_URL: Final = re.compile(r"file:(?://(?:localhost|None)?(?=/))?(?P<path>[^?#]*)", re.IGNORECASE)
+
+
+def is_full_commit(text: str) -> bool:
+    """Tell a full commit id, which names one content, from branches, tags and short ids."""
+    return _FULL_COMMIT.fullmatch(text) is not None
+
+
+def file_url_path(root: Path, url: str) -> Path:
+    """Return the path a `file:` URL (RFC 8089) names, or a relative one by the old habit of pip."""
+    match = _FILE_URL.fullmatch(re.split(r"[?#]", url, maxsplit=1)[0])
+    if match is None:
+        raise Fault("lock.url-refused", f"file URL names another host: {shown(repr(url))}")
+    return local_path(root, unquote(match["path"]))
+
+
+def directory_source(root: Path, path: str, *, editable: bool, subdirectory: str | None = None) -> Source:
+    """Return the source of a project that lies in a local directory."""
+    return Source(
+        kind="editable" if editable else "directory",
+        path=local_path(root, path),
+        subdirectory=None if subdirectory is None else relative_directory(subdirectory),
+    )
+
+
+def vcs_source(
+    root: Path,
+    url: str,
+    *,
+    reference: str | None = None,
+    commit: str | None = None,
+    subdirectory: str | None = None,
+) -> Source:
+    """Return the source of a package in a git repository, which may be a local one (`file:`)."""
+    url = url.removeprefix("git+")
+    if not url.lower().startswith(FILE_SCHEME):
+        return git_source(url, reference=reference, commit=commit, subdirectory=subdirectory)
+    if commit is not None and not is_full_commit(commit):
+        invalid(f"not a commit id: {shown(repr(commit))}")
+    # Everything but the place is checked as for any other repository.
+    checked = git_source("https://localhost/", reference=reference, commit=commit, subdirectory=subdirectory)
+    return Source(
+        kind="git",
+        path=file_url_path(root, url),
+        reference=checked.reference,
+        commit=checked.commit,
+        subdirectory=checked.subdirectory,
+    )
