@@ -180,6 +180,8 @@ _BY_CLASS: Final[dict[type[SprawlError], dict[str, str]]] = {
         "store.damaged": "an entry of the store is not what it should be",
         "store.worker-died": "an unpacking worker ended before it answered",
         "set.collision": "a path set cannot be made from these packages",
+        "install.collision": "a file of the wheel would replace a part of the environment itself",
+        "install.no-record": "an installed version cannot be removed by its RECORD",
         "install.not-a-venv": "the target of an install is not a virtual environment",
     },
     InterpreterError: {
