@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Row", "exempt", "match", "parse_record", "relocate"]
 
 _DIGEST_BYTES: Final = {"sha256": 32, "sha384": 48, "sha512": 64}
-_URL_SAFE: Final = str.maketrans("-_", "+/")
 _MAX_SIZE_DIGITS: Final = 18
 
 
