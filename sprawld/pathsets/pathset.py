@@ -1,0 +1,301 @@
+"""A path set: the venv-shaped directory of links that one lock, on one interpreter, imports from.
+
+    sets/<digest>/
+      pyvenv.cfg  set.json  index  lease
+      bin/        python, python3, pythonX.Y -> the base interpreter; the scripts of the entries
+      lib/pythonX.Y/site-packages/      links; `_virtual_sprawl` and its two start-up files
+      include/  share/  etc/ ...        links to the other files of the entries
+
+1. Entries are laid in the order of their normalised names and the last one wins a file that several have.
+   The order does not depend on the lock, so two locks with the same files share one set.
+2. Start-up code of wheels (`.pth`, `.start`, `sitecustomize`) runs before the program can say anything. It is
+   left out, except for the distributions in `STARTUP`; path lines of a `.pth` are kept.
+3. A file of a wheel never takes the place of one of the set's own.
+4. All links are relative, but those to the interpreter: the store may move as a whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from sprawld.errors import InterpreterError, StoreError
+from sprawld.store import files
+
+from . import scripts, setindex, startup
+from .clientcopy import COPY_NAME
+from .merge import Conflict, Source, Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sprawld.model import Digest, Environment
+    from sprawld.store.manifest import ManifestSummary
+
+__all__ = ["LAYOUT", "SetEntry", "build_set", "set_digest"]
+
+LAYOUT: Final = 1
+"""Part of every set's digest; raised when the same entries would be laid out differently."""
+
+DIGEST_DIGITS: Final = 40
+"""Of the hex digest. 160 bits leave no collisions to find, and 64 digits would push the first line of
+scripts past what kernels read for every longer home directory."""
+
+OWN_NAMES: Final = frozenset(
+    {"bin", "boot", "include", "index", "lease", "lib", "lib64", "pyvenv.cfg", "set.json"}
+)
+"""Names at the set's root that no wheel's data gets."""
+
+SITE_PACKAGES: Final = "lib/python/site-packages"
+"""Where an entry keeps what goes to a site-packages directory."""
+
+_DIRECTORY_KINDS: Final = frozenset({"package", "namespace", "directory"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetEntry:
+    """One entry of a set."""
+
+    digest: Digest
+    name: str
+    """Normalised."""
+    version: str
+    summary: ManifestSummary
+    """First line of the entry's manifest."""
+
+    @property
+    def package(self) -> str:
+        """Name and version as they are written in `set.json`."""
+        return f"{self.name}=={self.version}"
+
+
+def set_digest(
+    entries: Sequence[Digest],
+    environment: Environment,
+    client_digest: str,
+    project_root: Path | None = None,
+) -> str:
+    """Return the name of the set of these entries for this interpreter: 40 hex digits.
+
+    The order of `entries` does not matter. `project_root` is given where the set is bound to one project.
+    """
+    parts = [
+        LAYOUT,
+        sorted(entries),
+        sorted(startup.ALLOWED),
+        environment.identity,
+        environment.executable,
+        environment.cache_tag,
+        environment.library,
+        list(environment.module_suffixes),
+        client_digest,
+        os.fspath(project_root) if project_root else "",
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:DIGEST_DIGITS]
+
+
+def build_set(
+    staged: Path,
+    final: Path,
+    entries: Sequence[SetEntry],
+    environment: Environment,
+    *,
+    store_root: Path,
+    client_digest: str,
+    lock: Path,
+) -> bytes:
+    """Fill the directory `staged` for its later place `final` and return the index's bytes.
+
+    Blocks; reads no manifest, and lists directories only where entries share one. The caller renames `staged`
+    and then takes the right to write from it; the directories below have lost it already. Raises StoreError
+    `set.collision`, `disk.full`, `store.unwritable`; WheelError `wheel.bad-entry-point`; InterpreterError.
+    """
+    _check_interpreter(environment)
+    builder = _Builder(
+        entries=sorted(entries, key=lambda entry: entry.name),
+        environment=environment,
+        final=os.fspath(final),
+        store=os.fspath(store_root),
+        tree=Tree(os.fspath(staged), os.fspath(final), os.fspath(store_root)),
+    )
+    with files.writing(f"the path set {final}"):
+        return builder.build(client_digest, lock)
+
+
+def _check_interpreter(environment: Environment) -> None:
+    executable = environment.executable
+    if not executable.startswith("/"):
+        raise InterpreterError("python.not-found", "a path set needs an interpreter of this machine")
+    if not executable.isprintable():
+        # It becomes a line of pyvenv.cfg.
+        raise InterpreterError("python.unsupported", f"the interpreter's path is not text: {executable!r}")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Builder:
+    """What is known while one set is built."""
+
+    entries: Sequence[SetEntry]
+    environment: Environment
+    final: str
+    store: str
+    tree: Tree
+    left_out: list[dict[str, str]] = field(default_factory=list)
+    """Start-up files of wheels, and the lines kept of each."""
+
+    @property
+    def site_packages(self) -> str:
+        return f"lib/{self.environment.library}/site-packages"
+
+    def build(self, client_digest: str, lock: Path) -> bytes:
+        """Write everything; see `build_set`."""
+        self._refuse_twins()
+        for directory in ("bin", "include", "lib", f"lib/{self.environment.library}", self.site_packages):
+            self.tree.make_directory(directory)
+        self._interpreter()
+        self._client(client_digest)
+        top = self._site_packages()
+        self._scripts()
+        self._data()
+        index = setindex.encode(
+            self.environment.cache_tag, self.final, f"{self.final}/{self.site_packages}", top
+        )
+        self.tree.write("index", index)
+        self.tree.write("lease", b"", 0o600)
+        self.tree.write("set.json", self._description(client_digest, lock))
+        self.tree.seal()
+        return index
+
+    def _refuse_twins(self) -> None:
+        for one, other in zip(self.entries, self.entries[1:], strict=False):
+            if one.name == other.name:
+                raise StoreError("set.collision", f"{one.package} and {other.package} are one distribution")
+
+    def _interpreter(self) -> None:
+        executable = self.environment.executable
+        # lib/python3.13t belongs to bin/python3.13t.
+        for name in ("python", "python3", self.environment.library):
+            os.symlink(executable, self.tree.path(f"bin/{name}"))
+        lines = {
+            "home": os.path.dirname(executable),
+            "include-system-site-packages": "false",
+            "version": ".".join(map(str, self.environment.version)),
+            "executable": executable,
+            "virtual-sprawl": str(LAYOUT),
+        }
+        text = "".join(f"{key} = {value}\n" for key, value in lines.items())
+        self.tree.write("pyvenv.cfg", text.encode())
+
+    def _client(self, client_digest: str) -> None:
+        place = f"{self.site_packages}/{COPY_NAME}"
+        self.tree.link(place, f"client/{client_digest}/{COPY_NAME}")
+        self.tree.write(f"{place}.pth", b"import _virtual_sprawl.enter; _virtual_sprawl.enter.enter()\n")
+        # Python 3.15 reads this one and then ignores the import line above (PEP 829).
+        self.tree.write(f"{place}.start", b"_virtual_sprawl.enter:enter\n")
+
+    def _site_packages(self) -> dict[str, tuple[int, str]]:
+        """Link every top-level name; return the index's table of those that can be imported."""
+        children: dict[str, list[Source]] = {}
+        modules: set[str] = set()
+        directories: dict[str, set[str]] = {}
+        for entry in self.entries:
+            allowed = entry.name in startup.ALLOWED
+            for name, kind in entry.summary.top_level.items():
+                if startup.is_startup(name) and not allowed:
+                    self._leave_out(entry, name)
+                    continue
+                source = Source(entry.package, f"wheels/{entry.digest}/{SITE_PACKAGES}/{name}")
+                children.setdefault(name, []).append(source)
+                if kind in _DIRECTORY_KINDS:
+                    directories.setdefault(name, set()).update(entry.summary.init.get(name, ()))
+                else:
+                    modules.add(name)
+        for name, sources in children.items():
+            self.tree.place(f"{self.site_packages}/{name}", sources)
+        directories[COPY_NAME] = {"__init__.py"}
+        return setindex.importable(modules, directories, self.environment.module_suffixes)
+
+    def _leave_out(self, entry: SetEntry, name: str) -> None:
+        kept = b""
+        if name.endswith(".pth"):
+            path = f"{self.store}/wheels/{entry.digest}/{SITE_PACKAGES}/{name}"
+            with contextlib.suppress(OSError):  # too large to be honest
+                kept = startup.path_lines(files.read_small(path, startup.PTH_BYTES))
+        if kept:
+            self.tree.write(f"{self.site_packages}/{name}", kept)
+        self.left_out.append({"package": entry.package, "file": name, "kept": kept.decode()})
+
+    def _scripts(self) -> None:
+        """Write or link the scripts; of equal names the last entry's, as with files."""
+        found: dict[str, tuple[SetEntry, bytes | None]] = {}
+        python = f"{self.final}/bin/python"
+        for entry in self.entries:
+            summary = entry.summary
+            if not summary.entry_points and not summary.scripts:
+                continue
+            directory = f"{self.store}/wheels/{entry.digest}/bin"
+            own = scripts.scripts_of(summary.entry_points, summary.scripts, directory, python)
+            for name, content in own.items():
+                before = found.get(name)
+                if before is not None and (content is None or before[1] != content):
+                    self.tree.conflicts.append(Conflict(f"bin/{name}", entry.package, (before[0].package,)))
+                found[name] = (entry, content)
+        for name, (entry, content) in found.items():
+            if content is None:
+                self.tree.link(f"bin/{name}", f"wheels/{entry.digest}/bin/{name}")
+            else:
+                self.tree.write(f"bin/{name}", content, 0o555)
+
+    def _data(self) -> None:
+        """Link what wheels put beside site-packages: headers, `share/`, `etc/`, libraries in `lib/`."""
+        at_root: dict[str, list[Source]] = {}
+        inside: dict[str, list[Source]] = {}
+        for entry in self.entries:
+            base = f"wheels/{entry.digest}"
+            for name in entry.summary.data:
+                if name in OWN_NAMES:
+                    raise StoreError("set.collision", f"{entry.package} has a data file called {name}")
+                at_root.setdefault(name, []).append(Source(entry.package, f"{base}/{name}"))
+            for directory in ("include", "lib"):
+                for name in self._children(f"{base}/{directory}"):
+                    if directory == "lib" and name == "python":
+                        continue
+                    if directory == "lib" and name == self.environment.library:
+                        raise StoreError(
+                            "set.collision", f"{entry.package} has data files in {directory}/{name}"
+                        )
+                    place = f"{directory}/{name}"
+                    inside.setdefault(place, []).append(Source(entry.package, f"{base}/{place}"))
+        for place, sources in (at_root | inside).items():
+            self.tree.place(place, sources)
+
+    def _children(self, relative: str) -> list[str]:
+        try:
+            return os.listdir(f"{self.store}/{relative}")
+        except FileNotFoundError:
+            return []
+
+    def _description(self, client_digest: str, lock: Path) -> bytes:
+        environment = self.environment
+        description = {
+            "set": LAYOUT,
+            "name": os.path.basename(self.final),
+            "lock": os.fspath(lock),
+            "entries": [entry.digest for entry in self.entries],
+            "client": client_digest,
+            "python": {
+                "executable": environment.executable,
+                "version": ".".join(map(str, environment.version)),
+                "cache_tag": environment.cache_tag,
+                "identity": environment.identity,
+            },
+            "packages": [entry.package for entry in self.entries],
+            "conflicts": [conflict.record() for conflict in sorted(self.tree.conflicts)],
+            "startup": self.left_out,
+        }
+        return json.dumps(description, indent=1).encode()

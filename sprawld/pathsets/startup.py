@@ -1,0 +1,44 @@
+"""Start-up code of wheels: which files run when an interpreter starts, and what of them a path set keeps.
+
+Specification: the `site` module (`.pth`, `sitecustomize`, `usercustomize`) and PEP 829 (`.start`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["ALLOWED", "PTH_BYTES", "is_startup", "path_lines"]
+
+ALLOWED: Final = frozenset({"coverage", "setuptools"})
+"""Distributions whose start-up code runs: setuptools stands in for the removed `distutils`, coverage measures
+child processes. Both do nothing unless asked."""
+
+PTH_BYTES: Final = 64 << 10
+"""Largest `.pth` read; honest ones are a few lines."""
+
+_MODULES: Final = frozenset({"sitecustomize", "usercustomize"})
+
+
+def is_startup(name: str) -> bool:
+    """Tell whether a top-level name of site-packages is executed, or read, by `site` at start."""
+    return name.endswith((".pth", ".start")) or name.partition(".")[0] in _MODULES
+
+
+def path_lines(content: bytes) -> bytes:
+    """Return the lines of a `.pth` that add directories below site-packages, or nothing.
+
+    Code, comments, and paths that lead elsewhere are left out, as is a file that is not UTF-8.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return b""
+    kept = [line.strip() for line in text.splitlines() if _is_inner_path(line.strip())]
+    return "".join(f"{line}\n" for line in kept).encode()
+
+
+def _is_inner_path(line: str) -> bool:
+    if not line.isprintable() or line.startswith(("#", "/", "import ", "import\t")) or "\\" in line:
+        return False
+    parts = line.split("/")
+    return line not in ("", ".") and ".." not in parts
