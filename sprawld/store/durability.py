@@ -139,7 +139,7 @@ class Durability:
             return 0
         failpoint("durable.before-sync")
         with files.writing(f"the store {self._store.root}"):
-            syncfs(self._store.root, [item.path(self._store.root) for item in batch])
+            syncfs(self._store.root / "durable", [item.path(self._store.root) for item in batch])
         failpoint("durable.synced")
         return self._store.mark_durable(batch)
 

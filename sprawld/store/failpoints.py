@@ -27,7 +27,7 @@ NAMES: Final = (
     "publish.done",
     "discard.before-rename",
     "discard.renamed",
-    "trash.one-removed",
+    "trash.file-removed",
     "durable.before-sync",
     "durable.synced",
     "durable.marked",

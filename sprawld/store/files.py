@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 from sprawld.errors import StoreError
 
+from .failpoints import failpoint
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -136,8 +138,8 @@ def write_atomic(path: Path, content: bytes, staging: Path, *, mode: int = 0o600
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    with open_directory(path) as descriptor:
+    """Make the names in a directory durable; links on the way to it are followed."""
+    with open_directory(os.path.realpath(path)) as descriptor:
         os.fsync(descriptor)
 
 
@@ -151,6 +153,7 @@ def remove_tree(name: str, dir_fd: int) -> None:
         status = os.lstat(name, dir_fd=dir_fd)
         if not stat.S_ISDIR(status.st_mode):
             os.unlink(name, dir_fd=dir_fd)
+            failpoint("trash.file-removed")
             return
         if not status.st_mode & stat.S_IRUSR:
             os.chmod(name, stat.S_IRWXU, dir_fd=dir_fd)

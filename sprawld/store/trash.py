@@ -48,7 +48,6 @@ class Trash:
         except OSError as error:
             _LOG.warning("%s cannot be deleted: %s", self._path / name, error.strerror)
             return False
-        failpoint("trash.one-removed")
         return True
 
     def empty(self) -> int:
