@@ -85,11 +85,9 @@ def _row(name: str, described: str, size: str) -> Row:
         raise WheelError("record.weak-hash", f"RECORD has {what} for {shown(name)}")
     if not (size.isascii() and size.isdigit()) or len(size) > _MAX_SIZE_DIGITS:
         raise WheelError("record.malformed", f"RECORD has no size for {shown(name)}")
-    encoded = encoded.rstrip("=")
+    encoded = encoded.rstrip("=").replace("-", "+").replace("_", "/")
     try:
-        digest = binascii.a2b_base64(
-            encoded.translate(_URL_SAFE) + "=" * (-len(encoded) % 4), strict_mode=True
-        )
+        digest = binascii.a2b_base64(encoded + "=" * (-len(encoded) % 4), strict_mode=True)
     except ValueError:
         digest = b""
     if len(digest) != length:

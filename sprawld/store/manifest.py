@@ -97,14 +97,19 @@ class ManifestSummary:
 
     @classmethod
     def from_json(cls, text: str, origin: str) -> ManifestSummary:
-        """Read what `to_json` wrote; StoreError `store.damaged` naming `origin` for anything else."""
+        """Read what `to_json` wrote; StoreError `store.damaged` or `store.newer-format` naming `origin`."""
         try:
             values = json.loads(text)
         except ValueError:
             raise _damaged(origin, "its first line is not JSON") from None
+        return cls.from_values(values, origin)
+
+    @classmethod
+    def from_values(cls, values: object, origin: str) -> ManifestSummary:
+        """Read the object that is in the JSON; StoreError as for `from_json`."""
         if not isinstance(values, dict) or not isinstance(values.get("manifest"), int):
             raise _damaged(origin, "its first line is no summary")
-        if values.pop("manifest") > FORMAT:
+        if values["manifest"] > FORMAT:
             raise StoreError("store.newer-format", f"{origin} was written by a newer release")
         return cls(**_checked(values, origin))
 
