@@ -162,9 +162,11 @@ class Durability:
 
     def _is_whole(self, item: Published) -> bool:
         digest = Digest(item.name)
-        problems = verify_entry(self._store, digest)
-        for problem in problems:
-            _LOG.warning(
-                "wheels/%s/%s: %s after a restart of the machine", digest, problem.path, problem.kind
-            )
-        return not problems or restore_modes(self._store, digest, problems)
+        try:
+            problems = verify_entry(self._store, digest)
+            for problem in problems:
+                _LOG.warning("wheels/%s/%s: %s after a reboot", digest, problem.path, problem.kind)
+            return not problems or restore_modes(self._store, digest, problems)
+        except OSError as error:
+            _LOG.warning("wheels/%s: %s after a reboot", digest, error.strerror)
+            return False
