@@ -1,0 +1,76 @@
+"""A store directory in which wheels become entries and entries become path sets, as in the daemon."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sprawld.acquire.environment import probe
+from sprawld.acquire.unpack import unpack_wheel
+from sprawld.model import Digest
+from sprawld.pathsets import clientcopy
+from sprawld.pathsets.pathset import SetEntry, build_set, set_digest
+
+from .wheels import build_wheel
+
+if TYPE_CHECKING:
+    from sprawld.model import Environment
+
+__all__ = ["CLIENT", "Workshop", "environment_of"]
+
+CLIENT = Path(__file__).resolve().parents[2] / "client/virtual_sprawl"
+
+_known: dict[Path, Environment] = {}
+
+
+def environment_of(python: Path) -> Environment:
+    """Ask an interpreter, once per test run."""
+    if python not in _known:
+        _known[python] = probe(str(python))
+    return _known[python]
+
+
+@dataclass
+class Workshop:
+    """What is made from wheels; everything goes below `store`, the wheels beside it."""
+
+    store: Path
+    client: Path = CLIENT
+    """Package directory of the client that sets get a copy of."""
+
+    def entry(self, name: str, version: str = "1.0", *args: Any, **options: Any) -> SetEntry:
+        """Build a wheel (arguments as for `build_wheel`) and unpack it into `wheels/`."""
+        return self.unpack(build_wheel(self.store.parent / "built", name, version, *args, **options))
+
+    def unpack(self, wheel: Path) -> SetEntry:
+        """Unpack a wheel file into `wheels/`."""
+        digest = Digest(hashlib.sha256(wheel.read_bytes()).hexdigest())
+        place = self.store / "wheels" / digest
+        place.mkdir(parents=True)
+        summary = unpack_wheel(str(wheel), str(place), filename=wheel.name, digest=digest, boot_id="boot")
+        return SetEntry(digest=digest, name=summary.name, version=summary.version, summary=summary)
+
+    def path(self, entry: SetEntry) -> Path:
+        """Return where an entry lies."""
+        return self.store / "wheels" / entry.digest
+
+    def build(self, python: Path, *entries: SetEntry) -> Path:
+        """Build the set of the entries in `tmp/`, rename it to its place and return that."""
+        environment = environment_of(python)
+        client = clientcopy.ensure_client_copy(self.store, self.client)
+        digest = set_digest([entry.digest for entry in entries], environment, client)
+        staged, final = self.store / "tmp" / digest, self.store / "sets" / digest
+        staged.mkdir(parents=True)
+        final.parent.mkdir(exist_ok=True)
+        build_set(
+            staged,
+            final,
+            entries,
+            environment,
+            store_root=self.store,
+            client_digest=client,
+            lock=self.store / "uv.lock",
+        )
+        return staged.rename(final)
