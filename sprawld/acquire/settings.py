@@ -76,17 +76,17 @@ def resolve_settings(
         tuple(_unnamed(word) for word in _words(fields.get("uv-extra", ""))),
         "UV_DEFAULT_INDEX",
     )
-    if not (pip_variables.default or uv_variables.default) and config.index:
+    # Files are read only when what comes before them is silent: a broken one must not stand in the way.
+    if uv_variables.default and not pip_variables.default:
+        return _settings(*_over(uv_variables, lambda: _uv_files(environ, home, system)))
+    if config.index and not pip_variables.default:
         return _settings(config.index, (), "config.toml")
     pip = _over(pip_variables, lambda: _pip_files(environ, home, system))
-    if pip_variables.default:
-        return _settings(pip.default, pip.extra, pip.origin)
+    if pip.default:
+        return _settings(*pip)
     uv = _over(uv_variables, lambda: _uv_files(environ, home, system))
-    if uv_variables.default:
-        return _settings(uv.default, uv.extra, uv.origin)
-    for layer in (pip, uv):
-        if layer.default:
-            return _settings(layer.default, layer.extra, layer.origin)
+    if uv.default:
+        return _settings(*uv)
     return _settings(None, pip.extra + uv.extra, "")
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Fault",
+    "dripping",
     "encoded",
     "ignoring_range",
     "instead",
@@ -41,7 +42,8 @@ class Fault:
     """Stop after this many bytes of the body."""
     head: int | None = None
     """Stop after this many bytes of the head."""
-    ending: Literal["close", "reset", "stall"] = "close"
+    ending: Literal["close", "reset", "stall", "drip"] = "close"
+    """`drip` sends the rest one byte at a time until the client leaves."""
     length: bool = True
     """Announce the length of the body (the whole body, whatever `cut` says)."""
     honour_range: bool = True
@@ -92,6 +94,11 @@ def reset_in_headers(at: int = 12) -> Fault:
 def stalled(at: int = 0) -> Fault:
     """Send `at` bytes of the body, and the rest only after `SimpleIndex.release`."""
     return Fault(cut=at, ending="stall")
+
+
+def dripping(at: int = 0) -> Fault:
+    """Send `at` bytes of the body, and the rest one by one."""
+    return Fault(cut=at, ending="drip")
 
 
 def ignoring_range(**headers: str) -> Fault:

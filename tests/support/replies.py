@@ -118,6 +118,12 @@ class RawReply(web.StreamResponse):
             self._stalled.set()
             await self._released.wait()
             await _flushed(request, body[fault.cut or 0 :])
+        elif fault.ending == "drip":
+            for position in range(fault.cut or 0, len(body)):
+                await asyncio.sleep(0.02)
+                if transport.is_closing():
+                    break
+                await _flushed(request, body[position : position + 1])
         elif fault.ending == "reset":
             raw = transport.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
