@@ -99,7 +99,8 @@ class State:
         self._pending_lock = threading.Lock()
         self._roots: dict[tuple[str, bytes], int] = {}
         self._entries: dict[str, int] = {}
-        self._writable = False
+        self._refusal: StoreError | None = None
+        """Why the database cannot be written now."""
         self._database = self._connect()
 
     @classmethod
@@ -201,9 +202,11 @@ class State:
     def _run(self, work: Callable[[sqlite3.Connection], _T], *, writes: bool = False) -> _T:
         """Do work on the database; a damaged one is set aside, and the work is done on an empty one."""
         with self._lock:
-            if writes and not self._writable:
+            if writes and self._refusal is not None:
                 self._database.close()
                 self._database = self._connect()
+                if self._refusal is not None:
+                    raise self._refusal
             try:
                 return work(self._database)
             except sqlite3.Error as error:
@@ -224,10 +227,10 @@ class State:
                 self._set_aside(error)
                 database = _open(self._path)
         except sqlite3.Error as error:
-            _LOG.warning("%s", _refusal(self._path, error))
-            self._writable = False
+            self._refusal = _refusal(self._path, error)
+            _LOG.warning("%s", self._refusal)
             return _open_as_it_is(self._path)
-        self._writable = True
+        self._refusal = None
         return database
 
     def _set_aside(self, error: sqlite3.Error) -> None:
