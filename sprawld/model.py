@@ -33,6 +33,7 @@ __all__ = [
     "Source",
     "SourceKind",
     "Wanted",
+    "digest_of",
 ]
 
 Digest = NewType("Digest", str)
@@ -99,6 +100,8 @@ class Source:
     kind: SourceKind
     index: str | None = None
     """Index URL a registry package is pinned to; None is the user's default index."""
+    extra_indexes: tuple[str, ...] = ()
+    """Further index URLs that the lock or its project names for it, in order."""
     url: str | None = None
     """Archive or repository URL."""
     reference: str | None = None
@@ -209,3 +212,11 @@ class PathSet:
     path: Path
     index: bytes
     """What the hook loads; the same bytes as the file `index` in `path`."""
+
+
+def digest_of(artifact: Artifact) -> Digest | None:
+    """Return the sha256 given for a file, if one is."""
+    for item in artifact.hashes:
+        if item.algorithm == "sha256":
+            return Digest(item.value)
+    return None

@@ -43,12 +43,13 @@ class Pyproject:
     def name(self) -> NormalizedName | None:
         """Normalised `project.name`."""
         name = get(self.project, "name", str)
-        return None if name is None else package_name(name)
+        return package_name(name) if name else None
 
     @property
     def version(self) -> str | None:
-        """`project.version` where it is static."""
-        return get(self.project, "version", str)
+        """`project.version` where it is static; for pdm in 2021 it could be a table that says it is not."""
+        version = self.project.get("version")
+        return (get(self.project, "version", str) or None) if not isinstance(version, dict) else None
 
     @property
     def groups(self) -> Table:

@@ -1,7 +1,7 @@
 """Local and version-control sources as the older lock formats write them.
 
 Specification: direct URL data structure. Paths are relative to the lock's directory; nothing here looks at
-the file system.
+the file system or at environment variables: a lock in a clone could otherwise send any of them to any host.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ from urllib.parse import unquote
 from sprawld.model import Source
 
 from ._toml import Fault, invalid, shown
-from .artifacts import git_source, local_path, relative_directory
+from .artifacts import git_source, local_path, relative_directory, web_url
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FILE_SCHEME", "directory_source", "file_url_path", "is_full_commit", "vcs_source"]
+__all__ = ["FILE_SCHEME", "directory_source", "file_url_path", "index_url", "is_full_commit", "vcs_source"]
 
 FILE_SCHEME: Final = "file:"
 _FULL_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # Poetry writes a local repository as `file://None/path`, for it takes the host of the URL to be None.
 _FILE_URL: Final = re.compile(r"file:(?://(?:localhost|None)?(?=/))?(?P<path>[^?#]*)", re.IGNORECASE)
+
+_USER_INFORMATION: Final = re.compile(r"(?P<scheme>https?://)(?P<user>[^/?#]*@)", re.IGNORECASE)
+_VARIABLE: Final = re.compile(r"\$\{[^}]*\}")
 
 
 def is_full_commit(text: str) -> bool:
@@ -37,6 +40,24 @@ def file_url_path(root: Path, url: str) -> Path:
     if match is None:
         raise Fault("lock.url-refused", f"file URL names another host: {shown(repr(url))}")
     return local_path(root, unquote(match["path"]))
+
+
+def index_url(url: str) -> str:
+    """Return the URL of an index; a variable in it (`${NAME}`) is allowed where credentials stand.
+
+    Such credentials are dropped: they come from the user's own settings. Raises Fault `lock.url-refused` for
+    variables elsewhere and for URLs that are not http(s).
+    """
+    match = _USER_INFORMATION.match(url)
+    if match is not None and "$" in match["user"]:
+        url = match["scheme"] + url[match.end() :]
+    if _VARIABLE.search(url):
+        raise Fault(
+            "lock.url-refused",
+            f"index URL depends on an environment variable: {shown(repr(url.rpartition('@')[2]))}",
+            hint="name the index in your own settings",
+        )
+    return web_url(url)
 
 
 def directory_source(root: Path, path: str, *, editable: bool, subdirectory: str | None = None) -> Source:

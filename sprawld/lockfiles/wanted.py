@@ -26,16 +26,18 @@ def active_groups(
     known: Collection[NormalizedName],
     default: Collection[NormalizedName],
     base: NormalizedName,
+    every: Collection[NormalizedName] | None = None,
 ) -> frozenset[NormalizedName]:
     """Return the groups to install; `base` is the group of the project's own dependencies.
 
-    Raises Fault `select.unknown-group`.
+    `every` is what `all_groups` stands for, if that is not every known one. Raises Fault
+    `select.unknown-group`.
     """
     if wanted.only_groups:
         return frozenset(_known(wanted.only_groups, known, "group"))
     groups: set[NormalizedName] = {base} if wanted.no_dev else {base, *default}
     if wanted.all_groups:
-        groups.update(known)
+        groups.update(known if every is None else every)
     groups.update(_known(wanted.groups, known, "group"))
     return frozenset(groups.difference(_known(wanted.no_groups, known, "group")))
 
