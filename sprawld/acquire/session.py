@@ -64,6 +64,20 @@ class _PublicOnly(AbstractResolver):
         await self._resolver.close()
 
 
+class _ConnectionLostError(aiohttp.ClientError):
+    """The connection ended before the answer began."""
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request again by itself: attempts are counted in one place (`retry`)."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _ConnectionLostError(str(error)) from error
+
+
 def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
     """Build the TLS context: SSL_CERT_FILE and SSL_CERT_DIR, else the system's certificates.
 
@@ -99,6 +113,7 @@ def open_session(limits: Limits, tls: ssl.SSLContext, *, guarded: bool) -> aioht
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
+        middlewares=(_once,),
         trust_env=False,
         headers={"User-Agent": "virtual-sprawl"},
         timeout=aiohttp.ClientTimeout(

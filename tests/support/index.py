@@ -31,7 +31,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from .replies import FileReply, RawReply, Reply, spoilt
+from .replies import FileReply, RawReply, Reply
 
 if TYPE_CHECKING:
     import ssl
@@ -196,7 +196,6 @@ class SimpleIndex:
         fault = self._next_fault(path)
         reply = self._honest(request, path)
         if fault is not None:
-            reply = spoilt(reply, fault)
             return RawReply(request, reply, fault, self._released, self.stalled)
         if reply.status != 200 or not reply.file:
             return web.Response(status=reply.status, headers=reply.headers, body=reply.body)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .faults import Fault
 
-__all__ = ["FileReply", "RawReply", "Reply", "spoilt"]
+__all__ = ["FileReply", "RawReply", "Reply"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Reply:
     size: int = 0
 
 
-def spoilt(reply: Reply, fault: Fault) -> Reply:
+def _spoilt(reply: Reply, fault: Fault) -> Reply:
     """Return the reply with its content in memory and the fault's changes to status, headers and content."""
     body = reply.body if reply.file is None else reply.file.read_bytes()
     if fault.body is not None:
@@ -91,7 +91,7 @@ class RawReply(web.StreamResponse):
     def __init__(
         self,
         request: web.Request,
-        reply: Reply,
+        honest: Reply,
         fault: Fault,
         released: asyncio.Event,
         stalled: threading.Event,
@@ -99,9 +99,9 @@ class RawReply(web.StreamResponse):
         super().__init__()
         self._released = released
         self._stalled = stalled
-        self._reply = reply
+        self._reply = reply = _spoilt(honest, fault)
         self._fault = fault
-        self._first = _range_start(request, reply) if fault.honour_range and reply.status == 200 else None
+        self._first = _range_start(request, honest) if fault.honour_range and reply.status == 200 else None
 
     async def prepare(self, request: web.BaseRequest) -> Any:
         transport = request.transport
