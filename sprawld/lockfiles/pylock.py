@@ -82,7 +82,7 @@ class PylockLock:
                 if other is not entry:
                     raise Fault(
                         "lock.duplicate-package",
-                        f"packages[{other.index}] and packages[{entry.index}]: both {entry.name}, and both apply",
+                        f"packages[{other.index}] and [{entry.index}] are both {entry.name} and both apply",
                     )
             root = self.path.parent
             return tuple(pin(chosen[name], environment, root) for name in sorted(chosen))

@@ -85,7 +85,7 @@ def _source(package: Package, root: Path) -> Source:
 
 
 def _place(file: PackageWheel | PackageSdist | PackageArchive, root: Path) -> tuple[str | None, Path | None]:
-    """Return URL, path or neither; a `file:` URL beside a path is the writer's idea of where that path lies."""
+    """Return URL, path or neither; a `file:` URL beside a path only repeats the path on another machine."""
     if file.url is not None and file.url.startswith(ASK_INDEX):
         return None, None
     if file.path is not None and (file.url is None or file.url.lower().startswith("file:")):

@@ -7,80 +7,35 @@ explained there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sprawld.model import Project
 
 from . import uv_walk
-from ._toml import Fault, Table, at, each, get, read_toml, reading, require, strings, table
-from .artifacts import package_name, package_version
-from .markers import Marker, parse_marker
+from ._toml import Fault, Table, each, get, read_toml, reading, require, strings, table
+from .artifacts import package_name
 from .pyproject import Pyproject, read_pyproject
+from .uv_fresh import differences
+from .uv_package import edge_groups, markers, packages, requirement
 from .uv_roots import RELOCK, conflict_item, find_roots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from packaging.utils import NormalizedName
 
-    from sprawld.model import Environment, Pin, SourceKind, Wanted
+    from sprawld.model import Environment, Pin, Wanted
 
-__all__ = ["Edge", "Package", "UvLock", "read"]
+    from .markers import Marker
+    from .uv_package import Edge, Package
+
+    ByName = Mapping[NormalizedName, tuple[Package, ...]]
+
+__all__ = ["UvLock", "read"]
 
 VERSION: Final = 1
-_SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
-    "registry",
-    "git",
-    "url",
-    "path",
-    "directory",
-    "editable",
-    "virtual",
-)
-_NO_EDGES: Final[Mapping[NormalizedName, tuple[Edge, ...]]] = {}
-_LOCAL_KINDS: Final = ("editable", "virtual", "directory")
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """One dependency of a package, of one of its extras or groups, or of a script."""
-
-    name: NormalizedName
-    version: str | None
-    source: Table | None
-    """Version and source are there where the name alone is not enough."""
-    extras: tuple[NormalizedName, ...]
-    marker: Marker | None
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """One [[package]]."""
-
-    index: int
-    """Place in the file, for messages."""
-    name: NormalizedName
-    version: str | None
-    kind: SourceKind
-    source: Table
-    dependencies: tuple[Edge, ...]
-    extras: Mapping[NormalizedName, tuple[Edge, ...]]
-    groups: Mapping[NormalizedName, tuple[Edge, ...]]
-    forks: tuple[Marker, ...]
-    """Where this version applies, if several versions of the package are locked."""
-    table: Table
-
-    @property
-    def is_local(self) -> bool:
-        """True for source trees: workspace members and local directories."""
-        return self.kind in _LOCAL_KINDS
-
-    @property
-    def is_root(self) -> bool:
-        """True for the package whose source tree is the lock's own directory."""
-        return self.is_local and self.source[self.kind] in (".", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +56,11 @@ class UvLock:
     """Of a script, or of a workspace root without a project."""
     groups: Mapping[NormalizedName, tuple[Edge, ...]]
     """Of a workspace root without a project."""
-    by_name: Mapping[NormalizedName, tuple[Package, ...]]
+    by_name: ByName
     is_script: bool
     pyproject: Pyproject
     """Of the member or workspace root that is run; default groups and known names come from it."""
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
 
     def select(self, environment: Environment, wanted: Wanted) -> tuple[Pin, ...]:
         """Return what `uv sync --frozen` would install; see `sprawld.lockfiles.lock.Lock`."""
@@ -122,12 +77,9 @@ def read(path: Path, root: Path | None = None) -> UvLock:
     with reading(path):
         _check_version(document)
         manifest = table(document, "manifest")
-        packages = _packages(document)
-        by_name: dict[NormalizedName, tuple[Package, ...]] = {}
-        for package in packages:
-            by_name[package.name] = (*by_name.get(package.name, ()), package)
-        requirements = each(manifest, "requirements", _requirement)
-        is_script = _is_script(path, requirements, packages)
+        by_name = packages(document)
+        requirements = each(manifest, "requirements", requirement)
+        is_script = _is_script(path, requirements, by_name)
     directory = path.parent if root is None else root
     pyproject = Pyproject(path, {}) if is_script else read_pyproject(directory)
     with reading(path):
@@ -137,17 +89,23 @@ def read(path: Path, root: Path | None = None) -> UvLock:
             project=_project(path, pyproject, by_name),
             inputs=(path,) if is_script else tuple(dict.fromkeys((path, pyproject.path))),
             requires_python=get(document, "requires-python", str),
-            supported=_markers(document, "supported-markers"),
+            supported=markers(document, "supported-markers"),
             conflicts=_conflicts(document),
             members=tuple(map(package_name, strings(manifest, "members"))),
             requirements=requirements,
-            groups=_edge_groups(manifest, "dependency-groups", _requirement),
+            groups=edge_groups(manifest, "dependency-groups", requirement),
             by_name=by_name,
             is_script=is_script,
             pyproject=pyproject,
         )
         find_roots(lock)
-        return lock
+        return replace(lock, warnings=_warnings(lock))
+
+
+def _warnings(lock: UvLock) -> tuple[str, ...]:
+    own = [package for package in find_roots(lock) if package.name == lock.pyproject.name]
+    found = [differences(package, lock.pyproject) for package in own]
+    return tuple(text for text in found if text is not None)
 
 
 def _check_version(document: Table) -> None:
@@ -158,91 +116,19 @@ def _check_version(document: Table) -> None:
         )
 
 
-def _is_script(path: Path, requirements: tuple[Edge, ...], packages: tuple[Package, ...]) -> bool:
+def _is_script(path: Path, requirements: tuple[Edge, ...], by_name: ByName) -> bool:
     if path.name == "uv.lock":
         return False
-    script = path.with_suffix("")
-    return bool(requirements) or script.is_file() or not any(package.is_root for package in packages)
+    if requirements or path.with_suffix("").is_file():
+        return True
+    return not any(package.is_root for group in by_name.values() for package in group)
 
 
-def _project(
-    path: Path, pyproject: Pyproject, by_name: Mapping[NormalizedName, tuple[Package, ...]]
-) -> Project:
+def _project(path: Path, pyproject: Pyproject, by_name: ByName) -> Project:
     name, version = pyproject.name, pyproject.version
     if name is not None and version is None and name in by_name:
         version = by_name[name][0].version
     return Project(root=path.parent, name=name, version=version)
-
-
-def _packages(document: Table) -> tuple[Package, ...]:
-    counter = iter(range(1 << 30))
-    return each(document, "package", lambda item: _package(next(counter), item))
-
-
-def _package(index: int, item: Table) -> Package:
-    name = package_name(require(item, "name", str))
-    version = get(item, "version", str)
-    source = table(item, "source")
-    groups = "dev-dependencies" if "dev-dependencies" in item else "dependency-groups"
-    return Package(
-        index=index,
-        name=name,
-        version=None if version is None else package_version(version),
-        kind=_kind(source),
-        source=source,
-        dependencies=each(item, "dependencies", _edge),
-        extras=_edge_groups(item, "optional-dependencies", _edge),
-        groups=_edge_groups(item, groups, _edge),
-        forks=_markers(item, "resolution-markers"),
-        table=item,
-    )
-
-
-def _kind(source: Table) -> SourceKind:
-    for kind in _SOURCE_KINDS:
-        if kind in source:
-            require(source, kind, str)
-            return kind
-    raise Fault("lock.invalid", f"source: none of {', '.join(_SOURCE_KINDS)}")
-
-
-def _edge(item: Table) -> Edge:
-    source = item.get("source")
-    if source is not None:
-        _kind(table(item, "source"))
-    return Edge(
-        name=package_name(require(item, "name", str)),
-        version=get(item, "version", str),
-        source=source if isinstance(source, dict) else None,
-        extras=tuple(map(package_name, strings(item, "extra"))) if "extra" in item else (),
-        marker=parse_marker(get(item, "marker", str)),
-    )
-
-
-def _requirement(item: Table) -> Edge:
-    """A requirement of the manifest names a package by its name; forks decide between versions."""
-    return Edge(
-        name=package_name(require(item, "name", str)),
-        version=None,
-        source=None,
-        extras=tuple(map(package_name, strings(item, "extras"))),
-        marker=parse_marker(get(item, "marker", str)),
-    )
-
-
-def _edge_groups(
-    source: Table, key: str, build: Callable[[Table], Edge]
-) -> Mapping[NormalizedName, tuple[Edge, ...]]:
-    groups = table(source, key)
-    if not groups:
-        return _NO_EDGES
-    with at(key):
-        return {package_name(name): each(groups, name, build) for name in groups}
-
-
-def _markers(source: Table, key: str) -> tuple[Marker, ...]:
-    with at(key):
-        return tuple(marker for text in strings(source, key) if (marker := parse_marker(text)) is not None)
 
 
 def _conflicts(document: Table) -> tuple[frozenset[str], ...]:

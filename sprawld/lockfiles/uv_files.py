@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .uv import Package
+    from .uv_package import Package
 
 __all__ = ["pin"]
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from sprawld.model import Wanted
 
-    from .uv import Edge, Package, UvLock
+    from .uv import UvLock
+    from .uv_package import Edge, Package
 
 __all__ = ["RELOCK", "Start", "conflict_item", "find_roots", "start"]
 

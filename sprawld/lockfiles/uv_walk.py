@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from sprawld.model import Environment, Pin, Wanted
 
-    from .uv import Edge, Package, UvLock
+    from .uv import UvLock
+    from .uv_package import Edge, Package
 
 __all__ = ["select"]
 
