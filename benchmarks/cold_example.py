@@ -1,9 +1,9 @@
 """Empty caches to the example's picture: `sprawl run` beside `uv sync` + python and pip + python.
 
 All three fetch the same wheels from the index that the user's settings name, into new directories on the same
-file system, and run the same script. uv and pip read a requirements file with the same pins and hashes, written
-at run time from what `sprawl select` chose; the time that takes is not counted. No bytecode is compiled by uv and
-none by sprawl; pip is shown with and without.
+file system, and run the same script. uv and pip read a requirements file with the same pins and hashes, made
+from what `sprawl select` chose; the time that takes is not counted. uv and sprawl compile no bytecode; pip is
+shown with and without.
 """
 
 from __future__ import annotations

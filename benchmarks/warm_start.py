@@ -1,7 +1,7 @@
 """What a warm start costs: `-c pass` with the hook switched on, against the same interpreter without it.
 
-Claim: within 1.12 times of the same interpreter in an empty virtual environment. The hook is the installed one
-of the interpreter that runs this; the daemon is a real one with a store of its own.
+Claim: within 1.12 times of the same interpreter in an empty virtual environment. The hook is the one
+installed in the interpreter that runs this; the daemon is a real one with a store of its own.
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ def run(runs: int) -> dict[str, Any]:
                             [str(empty / "bin/python"), "hello.py"], environ
                         ),
                         "hook, warm": lambda: python([sys.executable, "hello.py"], on),
-                        "sprawl run, warm": lambda: python(
-                            [str(SCRIPTS / "sprawl"), "run", "hello.py"], environ
-                        ),
+                        "sprawl run, warm": lambda: python(sprawl, environ),
                     },
                     runs,
                     warmup=3,

@@ -159,6 +159,7 @@ _BY_CLASS: Final[dict[type[SprawlError], dict[str, str]]] = {
         "zip.size-mismatch": "a member unpacks to another size than its header says",
         "wheel.bad-filename": "the file name is not that of a wheel",
         "wheel.metadata": "the wheel's own metadata is missing, unreadable or contradicts its name",
+        "wheel.not-found": "the wheel file that was named does not exist",
         "wheel.unsupported-version": "the wheel's format version is newer than this release reads",
         "wheel.bad-entry-point": "a script name of the wheel is not one that is ever written",
         "wheel.bad-data": "the wheel's .data directory holds an unknown scheme or a reserved file",

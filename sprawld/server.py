@@ -65,8 +65,10 @@ def error_frame(error: SprawlError | protocol.ProtocolError) -> bytes:
 class Server:
     """Serves one or more listening sockets until `stop` or until it has been idle for long enough."""
 
-    def __init__(self, answerer: Answerer, *, idle_exit_seconds: float = 0.0) -> None:
-        self.answerer = answerer
+    answerer: Answerer
+    """Set before `serve`; the parts that answer know their server."""
+
+    def __init__(self, *, idle_exit_seconds: float = 0.0) -> None:
         self.peers: set[Peer] = set()
         self.requests = 0
         self.errors = 0

@@ -97,6 +97,10 @@ class FirstUse:
                 self._write(release, merged)
             return merged
 
+    def count(self) -> int:
+        """Return the number of releases that are held to their first use."""
+        return sum(name.endswith(".json") for name in os.listdir(self._path))
+
     def _write(self, release: Release, artifacts: tuple[Artifact, ...]) -> None:
         index, name, version = release.identity()
         content = {

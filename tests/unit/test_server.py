@@ -82,7 +82,8 @@ class Client:
 @asynccontextmanager
 async def serving(tmp_path: Path, **options: float) -> AsyncIterator[tuple[Server, Answers, Any]]:
     answers = Answers()
-    server = Server(answers, **options)
+    server = Server(**options)
+    server.answerer = answers
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "sock"))
     listening = asyncio.Event()

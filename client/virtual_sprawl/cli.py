@@ -1,0 +1,102 @@
+"""`sprawl`: run a script, module, code or command with the packages of its lockfile.
+
+Exit codes of sprawl's own: 2 for a command line that makes no sense, 125 for a refusal (its code is in
+brackets on the line), 126 for a command that cannot be executed, 127 for one that does not exist.
+"""
+
+import os
+import sys
+
+from .options import (
+    EXIT_REFUSED,
+    EXIT_USAGE,
+    SELECTION_OPTIONS,
+    Options,
+    UsageError,
+    fail,
+    operands,
+    print_and_exit,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+__all__ = ["main"]
+
+USAGE = """\
+usage: sprawl [+VERSION] COMMAND [OPTIONS] ...
+
+Run Python with the packages of the project's lockfile: no venv, no install step.
+
+commands:
+  run      run a script, -m module, -c code, or a command of the locked packages
+  sync     make the packages ready without running anything
+  select   show which artifact is taken for each package, and why, without downloading
+  install  unpack a wheel file into the store, and link it into a venv if asked to
+
+options:
+  +VERSION   take this installed Python, as +3.12 or +3.12.1 (also --python VERSION)
+  --version  print the version
+  --help     print this; `sprawl COMMAND --help` tells more
+
+example:
+  sprawl run examples/penguins/report.py
+  sprawl +3.12 run -m json.tool x.json
+"""
+
+
+def main() -> "NoReturn":
+    """Run the command line; never returns."""
+    arguments = sys.argv[1:]
+    try:
+        python = ""
+        if arguments and arguments[0].startswith("+"):
+            python = arguments.pop(0)[1:]
+        if not arguments or arguments[0] in ("-h", "--help", "help"):
+            print_and_exit(USAGE)
+        command, rest = arguments[0], arguments[1:]
+        if command in ("-V", "--version"):
+            from virtual_sprawl import __version__
+
+            print_and_exit("sprawl " + __version__ + "\n")
+        if command in ("run", "sync"):
+            from . import run_command
+
+            (run_command.run if command == "run" else run_command.sync)(rest, Options(python))
+        if command == "select":
+            _select(rest, Options(python))
+        if command == "install":
+            _install(rest, Options(python))
+        raise UsageError("unknown command %r; `sprawl --help` lists them" % command)
+    except UsageError as error:
+        fail(EXIT_USAGE, "sprawl: %s" % error)
+    except KeyboardInterrupt:
+        # As a shell reports it; the daemon drops the work if nobody else waits for it.
+        sys.exit(130)
+
+
+def _select(arguments: "list[str]", options: Options) -> "NoReturn":
+    from . import connection, select_command
+
+    usage = select_command.USAGE.format(selection=SELECTION_OPTIONS)
+    targets = operands(arguments, options, usage, 1)
+    if targets and not os.path.exists(targets[0]):
+        raise UsageError("%s does not exist" % targets[0])
+    try:
+        sys.exit(select_command.select(options, targets[0] if targets else "", options.platform))
+    except connection.Refusal as refusal:
+        fail(EXIT_REFUSED, "sprawl: %s" % refusal)
+
+
+def _install(arguments: "list[str]", options: Options) -> "NoReturn":
+    from . import connection, install_command
+
+    wheels = operands(arguments, options, install_command.USAGE, 1)
+    if not wheels:
+        raise UsageError("install needs a wheel file; see `sprawl install --help`")
+    into = "" if options.store_only else options.into or os.environ.get("VIRTUAL_ENV", "")
+    try:
+        sys.exit(install_command.install(options, wheels[0], into))
+    except connection.Refusal as refusal:
+        fail(EXIT_REFUSED, "sprawl: %s" % refusal)

@@ -1,0 +1,191 @@
+"""`sprawl run` and `sprawl sync`: one question to the daemon, then the set's own python takes over.
+
+The road of `run` is short on purpose, and ends in exec: exit codes, signals, standard input and tracebacks
+are those of python itself.
+"""
+
+import os
+
+from .options import (
+    EXIT_NOT_EXECUTABLE,
+    EXIT_NOT_FOUND,
+    EXIT_REFUSED,
+    SELECTION_OPTIONS,
+    Options,
+    UsageError,
+    fail,
+    interpreter,
+    operands,
+    print_and_exit,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+__all__ = ["run", "sync"]
+
+RUN_USAGE = """\
+usage: sprawl [+VERSION] run [OPTIONS] SCRIPT|-m MODULE|-c CODE|COMMAND|- [ARGUMENT ...]
+
+Run with the packages of the nearest lockfile above the script (for -m, -c and commands: above the working
+directory). What follows the script, module, code or command is handed to it untouched.
+
+options:
+  -q, --quiet         no progress
+{selection}
+exit codes: those of the program; 125 if sprawl refuses, 126 and 127 if the command cannot be run or found
+
+example:
+  sprawl run examples/penguins/report.py
+  sprawl run --group test pytest -q
+""".format(selection=SELECTION_OPTIONS)
+
+SYNC_USAGE = """\
+usage: sprawl [+VERSION] sync [OPTIONS] [DIRECTORY]
+
+Make the packages of the nearest lockfile above DIRECTORY (default: the working directory) ready.
+
+options:
+  --print-path        print the set directory and nothing else
+  --json              print a JSON object: set, digest
+  -q, --quiet         no progress
+{selection}
+example:
+  $(sprawl sync --print-path)/bin/python --version
+""".format(selection=SELECTION_OPTIONS)
+
+
+def run(arguments: "list[str]", options: Options) -> "NoReturn":
+    """Become the program that the arguments name, inside the path set of its lockfile."""
+    position = 0
+    while position < len(arguments) and arguments[position].startswith("-") and arguments[position] != "-":
+        word = arguments[position]
+        if word in ("-h", "--help"):
+            print_and_exit(RUN_USAGE)
+        if word[:2] in ("-m", "-c"):
+            break
+        if word == "--":
+            position += 1
+            break
+        position = options.take(arguments, position)
+    target = arguments[position:]
+    if not target:
+        raise UsageError("run needs a script, -m MODULE, -c CODE or a command; see `sprawl run --help`")
+    script = _script(target[0])
+    start = os.path.dirname(os.path.realpath(script)) if script else os.getcwd()
+    _, directory = _realise(options, start, os.path.realpath(script) if script else "")
+    _hold_lease(directory)
+    _execute(directory, target, bool(script))
+
+
+def _script(word: str) -> str:
+    """Return `word` if python runs it as a script: a Python file, a directory or zip with a program."""
+    if word.startswith("-"):
+        return ""
+    if word.endswith((".py", ".pyw", ".pyz", ".pyc")) or os.path.isfile(os.path.join(word, "__main__.py")):
+        if not os.path.exists(word):
+            fail(EXIT_NOT_FOUND, "sprawl: can't open file %r [script.not-found]; hint: check the path" % word)
+        return word
+    return ""
+
+
+def _execute(directory: str, target: "list[str]", is_script: bool) -> "NoReturn":
+    bin_directory = directory + "/bin"
+    environ = dict(os.environ)
+    # The program's own children are in the set by their executable; a variable would drag every other
+    # Python on the way into it too.
+    if environ.get("VIRTUAL_SPRAWL") != "inherit":
+        environ.pop("VIRTUAL_SPRAWL", None)
+    environ["PATH"] = bin_directory + os.pathsep + environ.get("PATH", os.defpath)
+    if is_script or target[0].startswith("-"):
+        command = [bin_directory + "/python", *target]
+    else:
+        command = [_command(bin_directory, target[0]), *target[1:]]
+    try:
+        os.execve(command[0], command, environ)
+    except OSError as error:
+        fail(
+            EXIT_NOT_EXECUTABLE,
+            "sprawl: cannot execute %s: %s [command.failed]" % (command[0], error.strerror),
+        )
+
+
+def _command(bin_directory: str, name: str) -> str:
+    if "/" in name:
+        return name
+    own = bin_directory + "/" + name
+    if os.path.exists(own):
+        return own
+    import shutil
+
+    found = shutil.which(name)
+    if found is None:
+        fail(
+            EXIT_NOT_FOUND,
+            "sprawl: no command %r in the locked packages or on PATH [command.not-found]; "
+            "hint: a script needs its .py suffix, a module needs -m" % name,
+        )
+    return found
+
+
+def _hold_lease(directory: str) -> None:
+    """Keep the set from gc until the program takes its own lease, and for life if it never does."""
+    import fcntl
+
+    try:
+        descriptor = os.open(directory + "/lease", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        # Far from the small numbers that programs expect to get for their own files.
+        high = fcntl.fcntl(descriptor, fcntl.F_DUPFD, 200)
+        os.set_inheritable(high, True)
+        os.close(descriptor)
+    except OSError as error:
+        fail(
+            EXIT_REFUSED,
+            "sprawl: cannot hold %s: %s [store.damaged]; hint: run the command again"
+            % (directory, error.strerror),
+        )
+
+
+def sync(arguments: "list[str]", options: Options) -> "NoReturn":
+    """Make the path set of a directory's lockfile ready and print where it is."""
+    directories = operands(arguments, options, SYNC_USAGE, 1)
+    start = directories[0] if directories else os.getcwd()
+    if not os.path.isdir(start):
+        raise UsageError("%s is not a directory" % start)
+    digest, directory = _realise(options, os.path.realpath(start))
+    if options.json:
+        import json
+
+        print_and_exit(json.dumps({"set": directory, "digest": digest}) + "\n")
+    print_and_exit((directory if options.print_path else "ready: " + directory) + "\n")
+
+
+def _realise(options: Options, start: str, script: str = "") -> "tuple[str, str]":
+    """Ask the daemon for the path set; return its digest and directory, or end the process with a refusal."""
+    from . import connection, progress
+
+    fields = connection.resolve_fields(
+        python=interpreter(options.python),
+        start=start,
+        script=script,
+        lock=options.lock,
+        extras=",".join(options.extras),
+        groups=",".join(options.groups),
+        options=",".join(options.options),
+    )
+    bar = progress.Progress(options.quiet)
+    try:
+        reply = connection.resolve(fields, bar.show)
+    except connection.Refusal as refusal:
+        bar.clear()
+        fail(EXIT_REFUSED, "sprawl: %s" % refusal)
+    bar.clear()
+    if reply is None:
+        fail(
+            EXIT_REFUSED,
+            "sprawl: no lockfile in %s or above it [lock.not-found]; "
+            "hint: make one (uv lock, poetry lock, pdm lock, uv pip compile) or name one with --lock" % start,
+        )
+    return reply[0], reply[1]

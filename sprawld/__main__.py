@@ -1,0 +1,103 @@
+"""`sprawld`: arguments, logging, event loop, exit codes; no logic.
+
+Exit codes: 0 stopped as asked, or another daemon already serves the store; 1 refused to start (one line on
+standard error says why); 2 a command line that makes no sense.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from virtual_sprawl import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, MutableMapping
+    from typing import Any
+
+__all__ = ["main"]
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+PRIVATE_UMASK = 0o077
+DESCRIPTORS = 4096
+"""Hundreds of clients at once, each a descriptor; the usual soft limit is 1024, or 256 on macOS."""
+
+
+def main() -> None:
+    """Run the command line."""
+    arguments = _parser().parse_args()
+    logging.basicConfig(format=LOG_FORMAT, level=arguments.log_level.upper(), stream=sys.stderr)
+    _harden(os.environ)
+    # Imported here so that --help and a refused start do not pay for the daemon's libraries.
+    from .daemon import serve
+    from .errors import SprawlError
+
+    try:
+        status = _run(serve(arguments, dict(os.environ)))
+    except SprawlError as error:
+        sys.stderr.write(f"sprawld: {error}\n")
+        status = 1
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)
+
+
+def _run(daemon: Coroutine[Any, Any, int]) -> int:
+    try:
+        import uvloop
+    except ImportError:
+        factory = None
+    else:
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(daemon)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sprawld",
+        description="The per-user daemon that owns the package store. Started on demand by `sprawl` and the "
+        "start-up hook, or by systemd and launchd; there is no need to start it by hand.",
+        epilog="example:\n  sprawld --log-level debug",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"sprawld {__version__}")
+    parser.add_argument("--on-demand", action="store_true", help="started by a client: exit when idle")
+    parser.add_argument(
+        "--ready-fd", type=int, metavar="N", help="write one byte to this descriptor when listening"
+    )
+    parser.add_argument(
+        "--idle-exit", type=float, metavar="SECONDS", help="exit after this long without a request (0: never)"
+    )
+    parser.add_argument(
+        "--log-level",
+        default=os.environ.get("VIRTUAL_SPRAWL_LOG") or "info",
+        choices=("debug", "info", "warning", "error"),
+        help="how much to log on standard error (default: VIRTUAL_SPRAWL_LOG, else info)",
+    )
+    parser.add_argument(
+        "--enable-failpoints", action="store_true", help="honour SPRAWL_TEST_FAILPOINT (for tests)"
+    )
+    return parser
+
+
+def _harden(environ: MutableMapping[str, str]) -> None:
+    """Shed what a client's environment could do to this process and its children."""
+    import resource
+
+    os.umask(PRIVATE_UMASK)
+    os.chdir("/")
+    for name in [name for name in environ if name.startswith(("PYTHON", "LD_", "DYLD_"))]:
+        del environ[name]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+if __name__ == "__main__":
+    main()

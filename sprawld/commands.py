@@ -1,0 +1,233 @@
+"""The commands of the tools: JSON in, JSON out. Their shapes are part of the interface.
+
+status   {}                          -> version, pid, uptime_s, socket, store {path, bytes, entries, sets, ...}
+gc       {dry_run, max_age_s}        -> sets, entries, bytes, items [{kind, name, bytes, reason}]
+select   {fields, python, platform}  -> lock, format, passed_over, warnings, packages
+install  {wheel, into}               -> entry, name, version, sha256, into
+stop     {}                          -> pid
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packaging.specifiers import SpecifierSet
+
+from .acquire.environment import describe
+from .acquire.urls import redact
+from .errors import LockError, RequestError, SelectionError, StoreError, WheelError
+from .model import Artifact, digest_of
+from .pathsets.install import install_into
+from .request import ResolveRequest
+from .store import gc, leases
+from .store.manifest import read_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .model import Choice, Selection
+    from .parts import Parts
+    from .progress import Progress
+    from .store.manifest import ManifestSummary
+
+__all__ = ["run_command"]
+
+DEFAULT_MAX_AGE_SECONDS = 30 * 86400.0
+
+
+async def run_command(
+    parts: Parts, command: str, arguments: Mapping[str, object], report: Callable[[Progress], None]
+) -> object:
+    """Run one command; RequestError `proto.unknown-request` for a name that is not in the list above."""
+    match command:
+        case "status":
+            return await asyncio.to_thread(_status, parts)
+        case "gc":
+            return await _gc(parts, arguments)
+        case "select":
+            return await _select(parts, arguments)
+        case "install":
+            return await _install(parts, arguments, report)
+        case "stop":
+            parts.stop()
+            return {"pid": os.getpid()}
+        case _:
+            raise RequestError(
+                "proto.unknown-request",
+                f"this daemon does not know the command {command!r}",
+                hint="update it",
+            )
+
+
+def _text(arguments: Mapping[str, object], name: str) -> str:
+    value = arguments.get(name, "")
+    if not isinstance(value, str):
+        raise RequestError("proto.malformed", f"the argument {name} must be a string")
+    return value
+
+
+def _status(parts: Parts) -> dict[str, Any]:
+    store = parts.store
+    held = store.statistics()
+    leased = sum(leases.is_leased(store.set_path(name)) for name in store.sets())
+    return {
+        "version": parts.version,
+        "pid": os.getpid(),
+        "uptime_s": round(time.monotonic() - parts.started, 3),
+        "rss_bytes": _resident_bytes(),
+        "python": sys.version.split()[0],
+        "socket": str(parts.config.socket),
+        "store": {
+            "path": str(store.root),
+            "bytes": held.bytes,
+            "entries": held.entries,
+            "sets": held.sets,
+            "leased": leased,
+            "unpinned": parts.first_use.count(),
+        },
+        **parts.server.statistics(),
+        **parts.provider.statistics(),
+        "ready": parts.ready.statistics(),
+    }
+
+
+def _resident_bytes() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        # No /proc: the peak is the best that can be told, in bytes on macOS.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+async def _gc(parts: Parts, arguments: Mapping[str, object]) -> dict[str, Any]:
+    age = arguments.get("max_age_s")
+    if age is not None and (isinstance(age, bool) or not isinstance(age, int | float) or not 0 <= age < 1e12):
+        raise RequestError("proto.malformed", "the argument max_age_s must be a number of seconds")
+    dry_run = bool(arguments.get("dry_run", False))
+    return await asyncio.to_thread(_collect, parts, None if age is None else float(age), dry_run)
+
+
+def _collect(parts: Parts, age: float | None, dry_run: bool) -> dict[str, Any]:
+    with parts.collecting:
+        plan = gc.plan(
+            parts.store,
+            parts.state,
+            now=time.time(),
+            max_age_seconds=gc.MAX_AGE_SECONDS if age is None else age,
+            # An age that the user names is meant; what is being made right now is protected by its holds.
+            grace_seconds=gc.GRACE_SECONDS if age is None else 0.0,
+            client=parts.realiser.client_digest,
+            believe_ages=age is not None,
+        )
+        report = gc.run(plan, dry_run=dry_run)
+    if not dry_run:
+        gone = [dead.name for dead in report.removed if dead.kind == "sets"]
+        parts.loop.call_soon_threadsafe(parts.ready.forget_sets, gone)
+    items = [
+        {"kind": dead.kind, "name": dead.name, "bytes": dead.bytes, "reason": dead.reason}
+        for dead in report.removed
+    ]
+    return {
+        "dry_run": dry_run,
+        "sets": sum(item["kind"] == "sets" for item in items),
+        "entries": sum(item["kind"] == "wheels" for item in items),
+        "bytes": report.bytes,
+        "items": items,
+    }
+
+
+async def _select(parts: Parts, arguments: Mapping[str, object]) -> dict[str, Any]:
+    fields = arguments.get("fields")
+    if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
+        raise RequestError("proto.malformed", "the argument fields must be an object of strings")
+    request = ResolveRequest.from_fields(fields)
+    platform, python = _text(arguments, "platform"), _text(arguments, "python")
+    if platform:
+        version = python or ".".join(map(str, (await parts.environments.get(request.python)).version))
+        environment = describe(version, platform)
+    else:
+        environment = await parts.environments.get(request.python)
+    selected = await parts.selector.select(request, environment)
+    if selected is None:
+        raise LockError(
+            "lock.not-found",
+            f"no lockfile in {request.start} or above it",
+            hint="make one (uv lock, poetry lock, pdm lock, uv pip compile) or name one with --lock",
+        )
+    return _selection_document(selected.selection)
+
+
+def _selection_document(selection: Selection) -> dict[str, Any]:
+    return {
+        "lock": str(selection.lock),
+        "format": selection.format,
+        "passed_over": [{"path": str(item.path), "reason": item.reason} for item in selection.passed_over],
+        "warnings": list(selection.warnings),
+        "packages": [_package_document(choice) for choice in selection.choices],
+    }
+
+
+def _package_document(choice: Choice) -> dict[str, Any]:
+    pin, artifact = choice.pin, choice.artifact
+    return {
+        "name": pin.name,
+        "version": pin.version,
+        "kind": choice.kind,
+        "filename": artifact.filename if artifact else None,
+        "sha256": digest_of(artifact) if artifact else None,
+        "source": _source_text(choice),
+        "via": list(pin.via),
+        "needs_build": choice.needs_build,
+    }
+
+
+def _source_text(choice: Choice) -> str:
+    source = choice.pin.source
+    place = source.path or source.url or source.index
+    # Secrets and one-time tokens live in user name, password and query.
+    return f"{source.kind} {redact(str(place))}" if place else source.kind
+
+
+async def _install(
+    parts: Parts, arguments: Mapping[str, object], report: Callable[[Progress], None]
+) -> dict[str, Any]:
+    wheel, into = Path(_text(arguments, "wheel")), _text(arguments, "into")
+    if not wheel.is_absolute() or not await asyncio.to_thread(wheel.is_file):
+        raise WheelError("wheel.not-found", f"{wheel} is not a file")
+    artifact = Artifact(filename=wheel.name, path=wheel)
+    digest = await parts.provider.provide_file(artifact)
+    entry = parts.store.entry_path(digest)
+    with parts.store.holds.hold([digest]):
+        summary = await asyncio.to_thread(read_summary, entry / "manifest")
+        if into:
+            await _require_fitting(parts, Path(into), summary)
+            await asyncio.to_thread(install_into, Path(into), entry, summary, wheel=wheel)
+            await asyncio.to_thread(parts.state.installs.record, Path(into), [digest], now=time.time())
+    return {
+        "entry": str(entry),
+        "name": summary.name,
+        "version": summary.version,
+        "sha256": digest,
+        "into": into or None,
+    }
+
+
+async def _require_fitting(parts: Parts, venv: Path, summary: ManifestSummary) -> None:
+    """Refuse a wheel that the venv's interpreter could not import."""
+    python = venv / "bin" / "python"
+    if not await asyncio.to_thread((venv / "pyvenv.cfg").is_file):
+        raise StoreError("install.not-a-venv", f"{venv} is not a virtual environment", hint="python -m venv")
+    environment = await parts.environments.get(str(python))
+    tags = {str(tag) for tag in environment.tags}
+    requires = SpecifierSet(summary.requires_python or "")
+    version = ".".join(map(str, environment.version))
+    if not tags.intersection(summary.tags) or not requires.contains(version, prereleases=True):
+        raise SelectionError(
+            "select.no-wheel", f"{summary.filename} does not fit the Python {version} of {venv}"
+        )

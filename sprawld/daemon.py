@@ -1,0 +1,189 @@
+"""The daemon as a whole: what starts in which order, who answers, what happens at the end.
+
+1. The lock first, then the store, then the sockets, then "ready": a client that connects finds a daemon that
+   can answer.
+2. An inherited socket (systemd, launchd) is served as it is and left alone at the end; only sockets that this
+   process bound are unlinked.
+3. SIGTERM stops gracefully; a second signal does not wait for anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from virtual_sprawl import protocol
+
+from . import service
+from .commands import run_command
+from .config import load_config
+from .listen import Listener, daemon_lock
+from .parts import Parts
+from .request import ResolveRequest
+from .server import Server
+
+if TYPE_CHECKING:
+    import argparse
+    import socket
+    from collections.abc import Callable, Mapping
+
+    from .config import Config
+    from .hotpath import Ready
+    from .progress import Progress
+
+__all__ = ["Answers", "serve"]
+
+log = logging.getLogger(__name__)
+
+NO_LOCK_FRAME = protocol.encode_frame(protocol.NO_LOCK, b"")
+
+
+class Answers:
+    """Gives the server its answers."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def ready(self, request: bytes) -> bytes | None:
+        """Return the reply that is still true from last time."""
+        ready = self._parts.ready.get(request)
+        if ready is None:
+            return None
+        self._parts.used(ready.lock, ready.digest)
+        return ready.frame
+
+    async def resolve(self, request: bytes, report: Callable[[Progress], None]) -> bytes:
+        """Return the reply to a request that has none ready."""
+        parts = self._parts
+        recorded = await asyncio.to_thread(self._recall, request)
+        if recorded is not None:
+            parts.ready.put(request, recorded)
+            parts.used(recorded.lock, recorded.digest)
+            return recorded.frame
+        question = ResolveRequest.from_payload(request)
+        environment = await parts.environments.get(question.python)
+        answer = await parts.realiser.realise(question, environment, report)
+        if answer is None:
+            return NO_LOCK_FRAME
+        ready, keep = answer
+        parts.used(ready.lock, ready.digest)
+        if keep:
+            parts.ready.put(request, ready)
+            await asyncio.to_thread(parts.ready.record, request, ready)
+        return ready.frame
+
+    async def call(
+        self, command: str, arguments: Mapping[str, object], report: Callable[[Progress], None]
+    ) -> object:
+        """Run a command of the tools."""
+        return await run_command(self._parts, command, arguments, report)
+
+    def _recall(self, request: bytes) -> Ready | None:
+        """Return the reply that an earlier daemon recorded, if its set is still there and trusted."""
+        recorded = self._parts.ready.recall(request)
+        if recorded is None or not self._parts.store.has_set(recorded.digest):
+            return None
+        return recorded
+
+
+async def serve(arguments: argparse.Namespace, environ: dict[str, str]) -> int:
+    """Serve until stopped; return the exit code."""
+    config = load_config(environ)
+    inherited = service.inherited_socket()
+    with daemon_lock(config.store) as ours:
+        if not ours:
+            log.info("another daemon serves %s", config.store)
+            _say_ready(arguments.ready_fd, listening=False)
+            return 0
+        idle = 0.0
+        if arguments.on_demand:
+            idle = config.idle_exit_seconds if arguments.idle_exit is None else arguments.idle_exit
+        server = Server(idle_exit_seconds=idle)
+        parts = Parts(config, environ, server)
+        server.answerer = Answers(parts)
+        try:
+            await asyncio.to_thread(_prepare, parts)
+            await _listen(config, inherited, server, arguments.ready_fd)
+        finally:
+            await parts.close()
+    return 0
+
+
+def _prepare(parts: Parts) -> None:
+    outcome = parts.durability.after_boot()
+    if outcome.discarded:
+        log.warning("%d entries were torn by a crash of the machine and dropped", len(outcome.discarded))
+    parts.realiser.prepare_client()
+    _record_program(parts.config.store)
+
+
+def _record_program(store: Path) -> None:
+    """Leave this program's path for hooks in interpreters that do not have it beside them."""
+    program = Path(sys.argv[0])
+    if program.name != "sprawld" or not program.is_absolute():
+        program = Path(sys.executable).with_name("sprawld")
+    if program.is_file():
+        partial = store / "tmp" / f"daemon-{os.getpid()}"
+        partial.write_text(f"{program}\n")
+        partial.chmod(0o600)
+        partial.replace(store / "daemon")
+
+
+async def _listen(
+    config: Config, inherited: socket.socket | None, server: Server, ready_fd: int | None
+) -> None:
+    listeners: list[Listener] = []
+    sockets: list[socket.socket] = []
+    notifier = service.Notifier()
+    own = config.store / "run" / "sock"
+    if inherited is not None:
+        sockets.append(inherited)
+    with contextlib.ExitStack() as stack:
+        for path in dict.fromkeys((own,) if inherited is not None else (config.socket, own)):
+            listener = Listener(path)
+            stack.callback(listener.close)
+            listeners.append(listener)
+        sockets += [listener.socket for listener in listeners]
+        _handle_signals(server, notifier)
+
+        def on_listening() -> None:
+            log.info("serving %s on %s", config.store, config.socket)
+            notifier.ready()
+            _say_ready(ready_fd, listening=True)
+
+        alive = asyncio.create_task(notifier.keep_alive(lambda: not server.stopping))
+        try:
+            await server.serve(sockets, on_listening)
+        finally:
+            alive.cancel()
+
+
+def _handle_signals(server: Server, notifier: service.Notifier) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        if server.stopping:
+            log.warning("a second signal: leaving at once")
+            os._exit(128 + number)
+        log.info("stopping on signal %d", number)
+        notifier.stopping()
+        server.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+
+
+def _say_ready(descriptor: int | None, *, listening: bool) -> None:
+    """Tell the client that started this daemon: one byte, or the end of the pipe."""
+    if descriptor is None:
+        return
+    with contextlib.suppress(OSError):
+        if listening:
+            os.write(descriptor, b"\n")
+        os.close(descriptor)

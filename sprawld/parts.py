@@ -1,0 +1,146 @@
+"""The parts of a running daemon, made once and handed to whoever answers requests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from virtual_sprawl import __version__, locations
+
+from .acquire.environment import Environments
+from .acquire.fetch import Fetcher
+from .acquire.index import IndexClient
+from .acquire.settings import resolve_settings
+from .acquire.transport import Transport
+from .acquire.workers import WorkerPool
+from .hotpath import ReadyTable
+from .lockfiles.read import LockCache
+from .provide import Provider
+from .realise import Realiser
+from .selecting import Selector
+from .store.durability import Durability
+from .store.firstuse import FirstUse
+from .store.state import State
+from .store.tree import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .config import Config
+    from .model import IndexSettings
+    from .request import ResolveRequest
+    from .server import Server
+
+__all__ = ["Parts"]
+
+log = logging.getLogger(__name__)
+
+SYNC_DELAY_SECONDS = 2.0
+"""Publications are made durable together, this long after the first of them."""
+FLUSH_DELAY_SECONDS = 60.0
+"""Last uses are written this long after the first that is not; a crash loses at most that much."""
+
+
+class Parts:
+    """Everything that answers need; made under the daemon's lock, closed by `close`."""
+
+    def __init__(self, config: Config, environ: dict[str, str], server: Server) -> None:
+        self.version = __version__
+        self.started = time.monotonic()
+        self.config = config
+        self.server = server
+        self.loop = asyncio.get_running_loop()
+        self.collecting = threading.Lock()
+        """One gc at a time; held in threads."""
+        self._home = Path(locations.home_directory(environ))
+        self._environ = environ
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._chores: set[asyncio.Task[object]] = set()
+
+        self.store = Store.open(config.store)
+        self.durability = Durability(self.store)
+        self.state = State.open(config.store)
+        self.first_use = FirstUse(config.store)
+        self.environments = Environments(config.store / "interpreters")
+        self.ready = ReadyTable(config.store / "replies")
+        self.transport = Transport(config.limits, environ, self._home)
+        self.index = IndexClient(self.transport, config.limits, pages=config.store / "pages")
+        self.workers = WorkerPool(config.workers)
+        self.provider = Provider(
+            config=config,
+            store=self.store,
+            first_use=self.first_use,
+            index=self.index,
+            fetcher=Fetcher(self.transport, config.limits),
+            workers=self.workers,
+            published=self.sync_soon,
+        )
+        self.selector = Selector(
+            config=config,
+            first_use=self.first_use,
+            locks=LockCache(),
+            index=self.index,
+            settings=self._settings,
+        )
+        self.realiser = Realiser(
+            store=self.store, selector=self.selector, provider=self.provider, published=self.sync_soon
+        )
+
+    def stop(self) -> None:
+        """Ask the daemon to stop, after the reply that is being made has been sent."""
+        self.loop.call_soon(self.server.stop)
+
+    def used(self, lock: str, digest: str) -> None:
+        """Note that a lockfile's set was used; costs no I/O."""
+        self.state.touch(Path(lock), digest, now=time.time())
+        self._later("flush", FLUSH_DELAY_SECONDS, self.state.flush)
+
+    def sync_soon(self) -> None:
+        """Make what was just published durable, soon and together with what follows. Thread-safe."""
+        self.loop.call_soon_threadsafe(self._later, "sync", SYNC_DELAY_SECONDS, self.durability.make_durable)
+
+    def tidy(self) -> None:
+        """Do at leisure what an earlier daemon left behind."""
+        self._spawn(self.store.empty_trash)
+
+    async def close(self) -> None:
+        """End what runs, write what is only in memory."""
+        for timer in self._timers.values():
+            timer.cancel()
+        await self.realiser.close()
+        await self.provider.close()
+        await self.index.close()
+        await self.workers.close()
+        await self.transport.close()
+        if self._chores:
+            await asyncio.wait(self._chores)
+        # What is volatile is trusted until the machine restarts; but that may be why the daemon stops.
+        await asyncio.to_thread(self.durability.make_durable)
+        await asyncio.to_thread(self.state.close)
+
+    def _settings(self, request: ResolveRequest) -> IndexSettings:
+        return resolve_settings(request.fields, self.config, self._environ, self._home)
+
+    def _later(self, name: str, delay: float, chore: Callable[[], object]) -> None:
+        """Run a blocking chore in a thread after `delay` seconds, unless it is due already."""
+        if name not in self._timers:
+            self._timers[name] = self.loop.call_later(delay, self._due, name, chore)
+
+    def _due(self, name: str, chore: Callable[[], object]) -> None:
+        del self._timers[name]
+        self._spawn(chore)
+
+    def _spawn(self, chore: Callable[[], object]) -> None:
+        task = self.loop.create_task(asyncio.to_thread(chore))
+        self._chores.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[object]) -> None:
+        self._chores.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # A chore is tried again with the next change; meanwhile nothing is lost.
+            log.warning("a background chore failed: %s", task.exception())

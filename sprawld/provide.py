@@ -1,0 +1,176 @@
+"""One artifact into the store: locate, fetch, check, unpack, publish; once, however many wait for it.
+
+1. A wheel is known by its sha256 from the moment the lock names it; until then by index, name and file name.
+2. Nothing is unpacked before its size and hashes were checked, and nothing shows in the store before it
+   was unpacked and checked whole.
+3. A failure is reported to everybody who waits and leaves nothing behind; the next request tries again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
+
+from .acquire.workers import UnpackJob
+from .model import Hash, IndexSettings, digest_of
+from .progress import Transfer
+from .singleflight import SingleFlight
+from .store.firstuse import Release
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from .acquire.fetch import Fetched, Fetcher
+    from .acquire.index import IndexClient
+    from .acquire.workers import WorkerPool
+    from .config import Config
+    from .model import Artifact, Choice, Digest
+    from .store.firstuse import FirstUse
+    from .store.tree import Store
+
+__all__ = ["Provider"]
+
+
+class Provider:
+    """Brings artifacts into the store."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        store: Store,
+        first_use: FirstUse,
+        index: IndexClient,
+        fetcher: Fetcher,
+        workers: WorkerPool,
+        published: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._first_use = first_use
+        self._index = index
+        self._fetcher = fetcher
+        self._workers = workers
+        self._published = published
+        self._flights: SingleFlight[str, Digest] = SingleFlight()
+        self._transfers: dict[str, Transfer] = {}
+        self.fetched = 0
+        """Artifacts fetched and published since start."""
+        self.fetched_bytes = 0
+
+    def statistics(self) -> dict[str, int]:
+        """Return counters for `status`."""
+        return {
+            "fetched": self.fetched,
+            "fetched_bytes": self.fetched_bytes,
+            "flights": self._flights.started,
+            "joined": self._flights.joined,
+        }
+
+    async def provide(
+        self, choice: Choice, settings: Callable[[], IndexSettings], watch: Callable[[Transfer], None]
+    ) -> Digest:
+        """Return the digest of the entry for this choice, bringing it in if it is not there.
+
+        `settings` is asked only when an index has to be; `watch` gets the transfer, if there is one.
+        """
+        artifact = choice.artifact
+        assert artifact is not None
+        known = digest_of(artifact)
+        if known is not None and await asyncio.to_thread(self._store.has_entry, known):
+            return known
+        key = known or f"{choice.pin.source.index}\n{choice.pin.name}\n{artifact.filename}\n{artifact.url}"
+        return await self._fly(key, artifact, watch, lambda t: self._bring(choice, artifact, settings, t))
+
+    async def provide_file(self, artifact: Artifact) -> Digest:
+        """Bring in a wheel file that the user named."""
+        none = IndexSettings()
+        return await self._fly(
+            f"file\n{artifact.path}",
+            artifact,
+            lambda transfer: None,
+            lambda transfer: self._fetch_and_unpack(artifact, none, (), transfer),
+        )
+
+    async def close(self) -> None:
+        """Cancel what is under way."""
+        await self._flights.close()
+
+    async def _fly(
+        self,
+        key: str,
+        artifact: Artifact,
+        watch: Callable[[Transfer], None],
+        start: Callable[[Transfer], Coroutine[Any, Any, Digest]],
+    ) -> Digest:
+        transfer = self._transfers.setdefault(key, Transfer(artifact.filename, artifact.size or 0))
+        watch(transfer)
+        try:
+            return await self._flights.run(key, lambda: start(transfer))
+        finally:
+            if key not in self._flights:
+                self._transfers.pop(key, None)
+
+    async def _bring(
+        self, choice: Choice, artifact: Artifact, settings: Callable[[], IndexSettings], transfer: Transfer
+    ) -> Digest:
+        pin = choice.pin
+        indexes = await asyncio.to_thread(settings)
+        if artifact.url is None and artifact.path is None:
+            artifact = await self._index.locate(pin, artifact, indexes)
+        if artifact.hashes:
+            return await self._fetch_and_unpack(artifact, indexes, pin.hashes, transfer)
+        # Nothing pins this file: the first answer is trusted, and held to from then on.
+        source = pin.source.index or artifact.url or str(artifact.path)
+        release = Release(index=source, name=pin.name, version=pin.version or "")
+        for known in await asyncio.to_thread(self._first_use.recall, release) or ():
+            if known.filename == artifact.filename:
+                artifact = replace(artifact, hashes=known.hashes)
+        digest = await self._fetch_and_unpack(artifact, indexes, pin.hashes, transfer)
+        artifact = replace(artifact, hashes=(Hash(algorithm="sha256", value=digest),))
+        await asyncio.to_thread(self._first_use.remember, release, (artifact,))
+        return digest
+
+    async def _fetch_and_unpack(
+        self, artifact: Artifact, settings: IndexSettings, any_of: tuple[Hash, ...], transfer: Transfer
+    ) -> Digest:
+        transfer.total = artifact.size or 0
+        transfer.stage = "fetch"
+        staging = await asyncio.to_thread(self._store.new_staging, "wheel-")
+        try:
+            fetched = await self._fetcher.fetch(
+                artifact, staging, progress=transfer.add, settings=settings, any_of=any_of
+            )
+            transfer.total = transfer.done = fetched.size
+            if not await asyncio.to_thread(self._store.has_entry, fetched.sha256):
+                transfer.stage = "unpack"
+                await self._unpack(fetched, artifact.filename)
+            self.fetched += 1
+            self.fetched_bytes += fetched.size
+        finally:
+            await asyncio.to_thread(self._store.remove, staging)
+        return fetched.sha256
+
+    async def _unpack(self, fetched: Fetched, filename: str) -> None:
+        name = filename.partition("-")[0]
+        entry = await asyncio.to_thread(self._store.new_staging, "entry-")
+        try:
+            await self._workers.unpack(
+                UnpackJob(
+                    wheel=str(fetched.path),
+                    destination=str(entry),
+                    filename=filename,
+                    digest=fetched.sha256,
+                    boot_id=self._store.boot,
+                    size=fetched.size,
+                    allow_bad_record=canonicalize_name(name) in self._config.allow_bad_record,
+                )
+            )
+            await asyncio.to_thread(self._store.publish_entry, entry, fetched.sha256)
+        finally:
+            await asyncio.to_thread(self._store.remove, entry)
+        self._published()

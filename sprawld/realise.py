@@ -1,0 +1,208 @@
+"""The verb: a selection becomes a path set, everything missing brought in at once.
+
+    selection -> which entries are missing -> provide them -> the set -> reply
+
+1. Names are held from before the store is asked until the set is published, so gc cannot take an entry that
+   this request has just found.
+2. A reply is kept for the next request only if nothing it depends on changed while it was made.
+3. What blocks runs in threads; this file only says what follows what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import FetchError, SprawlError
+from .hotpath import Ready, check_of
+from .model import PathSet, digest_of
+from .pathsets.clientcopy import COPY_NAME, compile_client_copy, ensure_client_copy
+from .pathsets.pathset import SetEntry, build_set, set_digest
+from .progress import Tally, keep_reporting
+from .selecting import packages_of, refuse_builds, settled
+from .singleflight import SingleFlight
+from .store.manifest import read_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .model import Choice, Digest, Environment
+    from .progress import Progress
+    from .provide import Provider
+    from .request import ResolveRequest
+    from .selecting import Selected, Selector
+    from .store.tree import Store
+
+__all__ = ["Realiser"]
+
+
+class Realiser:
+    """Makes path sets; one per daemon."""
+
+    def __init__(
+        self, *, store: Store, selector: Selector, provider: Provider, published: Callable[[], None]
+    ) -> None:
+        self._store = store
+        self._selector = selector
+        self._provider = provider
+        self._published = published
+        self._sets: SingleFlight[str, PathSet] = SingleFlight()
+        self.client_digest = ""
+        """Of the copy that new sets link to."""
+
+    def prepare_client(self) -> None:
+        """Put the client files that sets link to into the store; blocks."""
+        import virtual_sprawl
+
+        self.client_digest = ensure_client_copy(self._store.root, Path(virtual_sprawl.__path__[0]))
+
+    async def realise(
+        self, request: ResolveRequest, environment: Environment, report: Callable[[Progress], None]
+    ) -> tuple[Ready, bool] | None:
+        """Return the reply and whether it may be kept; None without a lockfile above the start directory."""
+        started = time.time_ns()
+        selected = await self._selector.select(request, environment)
+        if selected is None:
+            return None
+        path_set = await self._realise(selected, environment, request, report)
+        checks = await asyncio.to_thread(selected.checks)
+        python = check_of(request.python)
+        # The lease is the sign that the set still exists; this request may have made it just now.
+        lease = check_of(str(path_set.path / "lease"))
+        return Ready.of_set(path_set, (*checks, python, lease)), settled((*checks, python), started)
+
+    async def close(self) -> None:
+        """Cancel what is under way."""
+        await self._sets.close()
+
+    async def _realise(
+        self,
+        selected: Selected,
+        environment: Environment,
+        request: ResolveRequest,
+        report: Callable[[Progress], None],
+    ) -> PathSet:
+        choices = packages_of(selected.selection)
+        refuse_builds(choices)
+        known = [digest for choice in choices if choice.artifact and (digest := digest_of(choice.artifact))]
+        with self._store.holds.hold([*known, self.client_digest]):
+            digests = await self._provide(choices, selected, request, report)
+            # Some were known by another hash than sha256 until now.
+            with self._store.holds.hold(digests):
+                return await self._path_set(choices, digests, environment, selected.selection.lock)
+
+    async def _provide(
+        self,
+        choices: Sequence[Choice],
+        selected: Selected,
+        request: ResolveRequest,
+        report: Callable[[Progress], None],
+    ) -> list[Digest]:
+        present = await asyncio.to_thread(self._present, choices)
+        missing = [choice for choice, digest in zip(choices, present, strict=True) if digest is None]
+        if not missing:
+            return [digest for digest in present if digest is not None]
+        if request.offline:
+            _refuse_offline(missing)
+        brought = await self._bring(missing, selected, report)
+        return [
+            digest if digest is not None else brought[choice.pin.name]
+            for choice, digest in zip(choices, present, strict=True)
+        ]
+
+    async def _bring(
+        self, missing: Sequence[Choice], selected: Selected, report: Callable[[Progress], None]
+    ) -> dict[str, Digest]:
+        tally = Tally(total=len(missing))
+        brought: dict[str, Digest] = {}
+
+        async def provide(choice: Choice) -> None:
+            brought[choice.pin.name] = await self._provider.provide(
+                choice, selected.settings, tally.transfers.append
+            )
+            tally.done += 1
+
+        try:
+            async with asyncio.TaskGroup() as all_of_it:
+                reporting = all_of_it.create_task(keep_reporting(tally, report))
+                async with asyncio.TaskGroup() as group:
+                    for choice in _biggest_first(missing):
+                        group.create_task(provide(choice))
+                reporting.cancel()
+        except* SprawlError as refusals:
+            raise _first(refusals) from None
+        return brought
+
+    def _present(self, choices: Sequence[Choice]) -> list[Digest | None]:
+        digests = [digest_of(choice.artifact) if choice.artifact else None for choice in choices]
+        return [digest if digest and self._store.has_entry(digest) else None for digest in digests]
+
+    async def _path_set(
+        self, choices: Sequence[Choice], digests: Sequence[Digest], environment: Environment, lock: Path
+    ) -> PathSet:
+        name = set_digest(digests, environment, self.client_digest)
+        return await self._sets.run(
+            name, lambda: asyncio.to_thread(self._make, name, choices, digests, environment, lock)
+        )
+
+    def _make(
+        self,
+        name: str,
+        choices: Sequence[Choice],
+        digests: Sequence[Digest],
+        environment: Environment,
+        lock: Path,
+    ) -> PathSet:
+        final = self._store.set_path(name)
+        with self._store.holds.hold([name]):
+            if self._store.has_set(name):
+                return PathSet(digest=name, path=final, index=(final / "index").read_bytes())
+            self._compile_client(environment)
+            entries = [self._entry(choice, digest) for choice, digest in zip(choices, digests, strict=True)]
+            with self._store.staging("set-") as staged:
+                index = build_set(
+                    staged,
+                    final,
+                    entries,
+                    environment,
+                    store_root=self._store.root,
+                    client_digest=self.client_digest,
+                    lock=lock,
+                )
+                self._store.publish_set(staged, name)
+        self._published()
+        return PathSet(digest=name, path=final, index=index)
+
+    def _entry(self, choice: Choice, digest: Digest) -> SetEntry:
+        summary = read_summary(self._store.entry_path(digest) / "manifest")
+        return SetEntry(digest=digest, name=choice.pin.name, version=summary.version, summary=summary)
+
+    def _compile_client(self, environment: Environment) -> None:
+        """Let an interpreter that is new to this client copy write its bytecode, once."""
+        copy = self._store.client_path(self.client_digest) / COPY_NAME
+        if not (copy / "__pycache__" / f"finder.{environment.cache_tag}.pyc").exists():
+            compile_client_copy(environment.executable, copy)
+
+
+def _biggest_first(choices: Sequence[Choice]) -> list[Choice]:
+    """Order by size: the longest download and unpacking decide when all are done."""
+    return sorted(choices, key=lambda choice: -(choice.artifact.size or 0) if choice.artifact else 0)
+
+
+def _first(refusals: BaseExceptionGroup[SprawlError]) -> SprawlError:
+    for refusal in refusals.exceptions:
+        if isinstance(refusal, BaseExceptionGroup):
+            return _first(refusal)
+        return refusal
+    raise AssertionError("an exception group is never empty")
+
+
+def _refuse_offline(missing: Sequence[Choice]) -> None:
+    names = ", ".join(f"{choice.pin.name} {choice.pin.version}" for choice in missing)
+    raise FetchError(
+        "net.offline",
+        f"not in the store, and --offline forbids fetching: {names}",
+        hint="run once without it",
+    )

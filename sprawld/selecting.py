@@ -1,0 +1,170 @@
+"""The question "which artifact of each package": find the lock, read it, select, ask the index for the rest.
+
+1. Nothing is fetched but project pages, and those only for locks without file names.
+2. What an index said of a pinned version is recorded at first use and not asked again while it serves; a
+   later answer with other hashes for the same file name is refused, not believed.
+3. Stats for later checks are taken by the caller after everything was read; see `settled`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .errors import LockError, SelectionError
+from .hotpath import Check, check_of
+from .lockfiles.choose import choose_from
+from .lockfiles.find import find_lock
+from .lockfiles.selection import select
+from .model import digest_of
+from .store.firstuse import Release
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from .acquire.index import IndexClient
+    from .config import Config
+    from .lockfiles.find import Found
+    from .lockfiles.lock import Lock
+    from .lockfiles.read import LockCache
+    from .model import Choice, Environment, IndexSettings, Selection
+    from .request import ResolveRequest
+    from .store.firstuse import FirstUse
+
+__all__ = ["Selected", "Selector", "packages_of", "refuse_builds", "settled"]
+
+RACY_NANOSECONDS = 20_000_000
+"""A file changed this shortly before it was read may change again within the same tick of its clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """A selection with every file named, and the paths it depends on."""
+
+    selection: Selection
+    watched: tuple[Path, ...]
+    settings: Callable[[], IndexSettings]
+    """The index settings of the request; read when first asked for."""
+
+    def checks(self) -> tuple[Check, ...]:
+        """Return the checks of now, the lockfile's first; blocks."""
+        paths = dict.fromkeys((str(self.selection.lock), *map(str, self.watched)))
+        return tuple(check_of(path) for path in paths)
+
+
+class Selector:
+    """Answers the question; one per daemon."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        first_use: FirstUse,
+        locks: LockCache,
+        index: IndexClient,
+        settings: Callable[[ResolveRequest], IndexSettings],
+    ) -> None:
+        self._config = config
+        self._first_use = first_use
+        self._locks = locks
+        self._index = index
+        self._settings = settings
+
+    async def select(self, request: ResolveRequest, environment: Environment) -> Selected | None:
+        """Return the selection; None when no lockfile lies in the start directory or above it."""
+        found = await asyncio.to_thread(
+            find_lock, request.start, script=request.script, explicit=request.lock
+        )
+        if found is None:
+            return None
+        lock, selection = await asyncio.to_thread(self._read, found, environment, request)
+        settings = functools.cache(lambda: self._settings(request))
+        choices = await asyncio.gather(
+            *(self._with_file(choice, environment, settings) for choice in selection.choices)
+        )
+        return Selected(
+            selection=replace(selection, choices=tuple(choices)),
+            watched=(*lock.inputs, *found.watched),
+            settings=settings,
+        )
+
+    def _read(
+        self, found: Found, environment: Environment, request: ResolveRequest
+    ) -> tuple[Lock, Selection]:
+        lock = self._locks.get(found.lock, found.root)
+        allow_weak = self._config.allow_weak_hashes
+        selection = select(found, lock, environment, request.wanted, allow_weak=allow_weak)
+        if self._config.require_hashes:
+            _refuse_unpinned(selection)
+        return lock, selection
+
+    async def _with_file(
+        self, choice: Choice, environment: Environment, settings: Callable[[], IndexSettings]
+    ) -> Choice:
+        """Ask the index for the files of a package that the lock only names."""
+        if choice.kind != "unresolved":
+            return choice
+        pin = choice.pin
+        indexes = await asyncio.to_thread(settings)
+        release = Release(
+            index=pin.source.index or indexes.default or "", name=pin.name, version=pin.version or ""
+        )
+        known = await asyncio.to_thread(self._first_use.recall, release)
+        if known is not None:
+            # The page may have grown a wheel for this interpreter since it was recorded: then ask again.
+            with contextlib.suppress(SelectionError):
+                return choose_from(known, pin, environment)
+        candidates = await self._index.candidates(pin, indexes)
+        chosen = choose_from(candidates, pin, environment)
+        hashed = [artifact for artifact in candidates if digest_of(artifact) is not None]
+        await asyncio.to_thread(self._first_use.remember, release, hashed)
+        return chosen
+
+
+def settled(checks: Iterable[Check], started: int) -> bool:
+    """Tell whether nothing changed since shortly before `started` (ns since the epoch).
+
+    What changed later may have changed after it was read, within the same tick of the file system's clock;
+    such an answer is given once and not kept.
+    """
+    return all(mtime < started - RACY_NANOSECONDS for _, mtime, _, _ in checks)
+
+
+def packages_of(selection: Selection) -> tuple[Choice, ...]:
+    """Return the choices that become entries: not the project itself, and nothing that is never installed."""
+    root = selection.project.root
+
+    def is_project(choice: Choice) -> bool:
+        return choice.kind in ("editable", "directory") and choice.pin.source.path == root
+
+    return tuple(
+        choice for choice in selection.choices if choice.kind != "virtual" and not is_project(choice)
+    )
+
+
+def refuse_builds(choices: Iterable[Choice]) -> None:
+    """Refuse packages of which only a source fits."""
+    builds = [choice for choice in choices if choice.needs_build]
+    if builds:
+        names = ", ".join(
+            f"{choice.pin.name} {choice.pin.version or ''}".strip() + f" ({choice.kind})" for choice in builds
+        )
+        raise SelectionError(
+            "select.needs-build",
+            f"only a source fits this interpreter, and it would have to be built: {names}",
+            hint="another Python may have wheels (sprawl +VERSION run), or lock a version that has them",
+        )
+
+
+def _refuse_unpinned(selection: Selection) -> None:
+    for choice in packages_of(selection):
+        if not choice.pin.hashes and not (choice.artifact and choice.artifact.hashes):
+            raise LockError(
+                "lock.hash-missing",
+                f"{selection.lock}: {choice.pin.name} has no hash, and your configuration requires hashes",
+                hint="lock with hashes, or remove require-hashes from your configuration",
+            )
