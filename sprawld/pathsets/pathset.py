@@ -47,9 +47,10 @@ DIGEST_DIGITS: Final = 40
 scripts past what kernels read for every longer home directory."""
 
 OWN_NAMES: Final = frozenset(
-    {"bin", "boot", "include", "index", "lease", "lib", "lib64", "pyvenv.cfg", "set.json"}
+    {"bin", "boot", "include", "index", "lease", "lib", "lib64", "local", "pyvenv.cfg", "set.json"}
 )
-"""Names at the set's root that no wheel's data gets."""
+"""Names at the set's root that no wheel's data gets: its own, and those below which some systems' `site`
+looks for start-up files."""
 
 SITE_PACKAGES: Final = "lib/python/site-packages"
 """Where an entry keeps what goes to a site-packages directory."""
@@ -221,14 +222,25 @@ class _Builder:
         return setindex.importable(modules, directories, self.environment.module_suffixes)
 
     def _leave_out(self, entry: SetEntry, name: str) -> None:
-        kept = b""
+        lines: list[str] = []
         if name.endswith(".pth"):
             path = f"{self.store}/wheels/{entry.digest}/{SITE_PACKAGES}/{name}"
             with contextlib.suppress(OSError):  # too large to be honest
-                kept = startup.path_lines(files.read_small(path, startup.PTH_BYTES))
+                lines = startup.path_lines(files.read_small(path, startup.PTH_BYTES))
+        kept = "".join(f"{line}\n" for line in lines if self._may_be_on_path(line))
         if kept:
-            self.tree.write(f"{self.site_packages}/{name}", kept)
-        self.left_out.append({"package": entry.package, "file": name, "kept": kept.decode()})
+            self.tree.write(f"{self.site_packages}/{name}", kept.encode())
+        self.left_out.append({"package": entry.package, "file": name, "kept": kept})
+
+    def _may_be_on_path(self, line: str) -> bool:
+        """Tell whether a directory below site-packages is one, and brings no module that `site` imports."""
+        names: list[str] = []
+        try:
+            for entry in self.entries:
+                names += self._children(f"wheels/{entry.digest}/{SITE_PACKAGES}/{line}")
+        except NotADirectoryError:
+            return False  # an archive to import from, perhaps
+        return bool(names) and not any(map(startup.is_startup_module, names))
 
     def _scripts(self) -> None:
         """Write or link the scripts; of equal names the last entry's, as with files."""
@@ -265,10 +277,9 @@ class _Builder:
                 for name in self._children(f"{base}/{directory}"):
                     if directory == "lib" and name == "python":
                         continue
-                    if directory == "lib" and name == self.environment.library:
-                        raise StoreError(
-                            "set.collision", f"{entry.package} has data files in {directory}/{name}"
-                        )
+                    if directory == "lib" and name.startswith("python"):
+                        # Some systems' `site` looks into more than one such directory for start-up files.
+                        raise StoreError("set.collision", f"{entry.package} has data files in lib/{name}")
                     place = f"{directory}/{name}"
                     inside.setdefault(place, []).append(Source(entry.package, f"{base}/{place}"))
         for place, sources in (at_root | inside).items():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ALLOWED", "PTH_BYTES", "is_startup", "path_lines"]
+__all__ = ["ALLOWED", "PTH_BYTES", "is_startup", "is_startup_module", "path_lines"]
 
 ALLOWED: Final = frozenset({"coverage", "setuptools"})
 """Distributions whose start-up code runs: setuptools stands in for the removed `distutils`, coverage measures
@@ -21,20 +21,24 @@ _MODULES: Final = frozenset({"sitecustomize", "usercustomize"})
 
 def is_startup(name: str) -> bool:
     """Tell whether a top-level name of site-packages is executed, or read, by `site` at start."""
-    return name.endswith((".pth", ".start")) or name.partition(".")[0] in _MODULES
+    return name.endswith((".pth", ".start")) or is_startup_module(name)
 
 
-def path_lines(content: bytes) -> bytes:
-    """Return the lines of a `.pth` that add directories below site-packages, or nothing.
+def is_startup_module(name: str) -> bool:
+    """Tell whether `site` imports a file or directory of this name, wherever on sys.path it lies."""
+    return name.partition(".")[0] in _MODULES
+
+
+def path_lines(content: bytes) -> list[str]:
+    """Return the lines of a `.pth` that name something below site-packages.
 
     Code, comments, and paths that lead elsewhere are left out, as is a file that is not UTF-8.
     """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return b""
-    kept = [line.strip() for line in text.splitlines() if _is_inner_path(line.strip())]
-    return "".join(f"{line}\n" for line in kept).encode()
+        return []
+    return [line.strip() for line in text.splitlines() if _is_inner_path(line.strip())]
 
 
 def _is_inner_path(line: str) -> bool:

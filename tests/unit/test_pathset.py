@@ -279,7 +279,11 @@ def test_data_is_merged_at_the_root(workshop: Workshop) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["index", "lease", "set.json", "boot", "lib64/x", "lib/LIBRARY/site-packages/x.py"]
+    "name",
+    [
+        *("index", "lease", "set.json", "boot", "lib64/x", "local/lib/LIBRARY/dist-packages/x.pth"),
+        *("lib/LIBRARY/site-packages/x.py", "lib/python3/dist-packages/x.pth"),
+    ],
 )
 def test_data_never_takes_the_place_of_the_set_s_own_files(workshop: Workshop, name: str) -> None:
     name = name.replace("LIBRARY", environment_of(newest()).library)
@@ -331,6 +335,7 @@ def test_start_up_code_is_left_out(workshop: Workshop) -> None:
             "evil.start": "os:abort\n",
             "sitecustomize.py": "",
             "usercustomize/__init__.py": "",
+            "inner/path/module.py": "",
             "latin.pth": b"caf\xe9\n",
             "large.pth": "x\n" * 40000,
             "fine.py": "",
@@ -344,9 +349,10 @@ def test_start_up_code_is_left_out(workshop: Workshop) -> None:
         "evil-1.0.dist-info",
         "evil.pth",
         "fine.py",
+        "inner",
     ]
     assert (site_packages(path) / "evil.pth").read_text() == "inner/path\n"
-    assert top(path) == {"fine": (1, "fine.py")}
+    assert top(path) == {"fine": (1, "fine.py"), "inner": (2, "inner")}
     left_out = described(path)["startup"]
     assert {item["file"]: item["kept"] for item in left_out} == {
         "evil.pth": "inner/path\n",
@@ -358,6 +364,16 @@ def test_start_up_code_is_left_out(workshop: Workshop) -> None:
         "large.pth": "",
     }
     assert {item["package"] for item in left_out} == {"evil==1.0"}
+
+
+@pytest.mark.parametrize("brought", ["inner/sitecustomize.py", "inner/sitecustomize/__init__.py", "archive"])
+def test_a_path_line_does_not_open_a_back_door(workshop: Workshop, brought: str) -> None:
+    one = workshop.entry("one", files={"one.pth": "inner\narchive\nabsent\n", "inner/fine.py": ""})
+    two = workshop.entry("two", files={brought: "", "two.py": ""})
+    path = workshop.build(newest(), one, two)
+    kept = "" if brought.startswith("inner") else "inner\n"
+    assert described(path)["startup"] == [{"package": "one==1.0", "file": "one.pth", "kept": kept}]
+    assert (site_packages(path) / "one.pth").exists() is bool(kept)
 
 
 def test_start_up_code_of_known_distributions_is_kept(workshop: Workshop) -> None:
