@@ -198,6 +198,9 @@ _BY_CLASS: Final[dict[type[SprawlError], dict[str, str]]] = {
         "proto.foreign-peer": "the peer belongs to another user",
         "daemon.stopping": "the daemon is shutting down",
         "daemon.internal": "a bug in the daemon; its log has the traceback",
+        "daemon.unreachable": "no daemon answers, and none could be started (said by the client)",
+        "daemon.unsafe-socket": "the socket's directory or peer is not this user's own (said by the client)",
+        "client.internal": "a bug in the start-up hook (said by the client)",
     },
     ConfigError: {
         "config.invalid": "the user's configuration file is not valid",

@@ -1,0 +1,149 @@
+"""Turns the running interpreter into a path set, as if the set's own `bin/python` had been started.
+
+1. Nothing is changed before the lease is held and the index is read: a failure leaves Python as it was.
+2. What stays on sys.path is what was there before `site` came: PYTHONPATH and the standard library. All site
+   directories go, with the modules and import hooks that came out of them, this package's among them.
+3. What cannot be undone in a running process (a C extension from a dropped directory, an import hook of
+   unknown origin) is undone by starting again, in the set's `bin/python`.
+"""
+
+import os
+import site
+import sys
+
+from . import finder, lease
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable, List, Tuple
+
+__all__ = ["activate"]
+
+_IMPORT_SYSTEM = ("_frozen_importlib", "_frozen_importlib_external", "zipimport")
+
+
+def activate(directory: str, index: bytes, execute: bool) -> None:
+    """Make this process run on the set in `directory`.
+
+    With `execute`, or where the process cannot be cleaned, it is replaced by the set's own interpreter.
+    Raises OSError when the set is gone (ask again), ValueError for an index of another interpreter.
+    """
+    lease.take_lease(directory)
+    hook = finder.SetHook(index, directory)
+    names = os.listdir(hook.site_packages) if hook.start_up is None else hook.start_up
+    start_up = [name for name in names if name.endswith(".pth") and name != "_virtual_sprawl.pth"]
+    kept, dropped = _divide(sys.path)
+    origin = _Origin(kept, dropped)
+    stale = [name for name, module in list(sys.modules.items()) if origin.is_dropped(module)]
+    # This package is still needed for a moment.
+    own = [name for name in stale if name.partition(".")[0] == __package__]
+    stale = [name for name in stale if name not in own]
+    if execute or _is_entangled(stale):
+        from . import reexec
+
+        reexec.execute(directory + "/bin/python")
+    _purge(stale)
+    for path in list(sys.path_importer_cache):
+        if origin.is_below_dropped(path):
+            del sys.path_importer_cache[path]
+    _move_prefix(directory)
+    finder.install(hook)
+    sys.path[:] = [*kept, hook.site_packages]
+    if start_up:
+        from . import startup_files
+
+        startup_files.read_start_up_files(hook.site_packages, start_up)
+    for name in own:
+        del sys.modules[name]
+
+
+def _divide(paths: "List[str]") -> "Tuple[List[str], List[str]]":
+    """Return (kept, dropped): the first site directory goes, and everything that was appended after it."""
+    chosen = os.environ.get("PYTHONPATH")
+    by_user = {os.path.abspath(path) for path in chosen.split(os.pathsep)} if chosen else ()
+    library = os.path.dirname(os.__file__)
+    sites = {os.path.abspath(path) for path in site.getsitepackages()}
+    if site.USER_SITE:
+        sites.add(os.path.abspath(site.USER_SITE))
+    below_sites = tuple(path + "/" for path in sites)
+    kept: "List[str]" = []
+    dropped: "List[str]" = []
+    in_site = False
+    for path in paths:
+        if path in by_user or path == library or path.endswith("/lib-dynload"):
+            kept.append(path)
+            continue
+        in_site = in_site or path in sites
+        # Old start-up files move what they add to the front.
+        (dropped if in_site or path.startswith(below_sites) else kept).append(path)
+    return kept, dropped
+
+
+class _Origin:
+    """Tells what came from a dropped directory: the nearest of all directories on sys.path owns a file."""
+
+    __slots__ = ("_dropped", "_kept")
+
+    def __init__(self, kept: "Iterable[str]", dropped: "Iterable[str]") -> None:
+        self._kept = tuple(path + "/" for path in kept)
+        self._dropped = tuple(path + "/" for path in dropped)
+
+    def is_below_dropped(self, path: str) -> bool:
+        """Tell whether a dropped directory is, or owns, this path."""
+        path += "/"
+        if not path.startswith(self._dropped):
+            return False
+        # A start-up file may have added a directory that holds the standard library too.
+        return _longest(path, self._dropped) > _longest(path, self._kept)
+
+    def is_dropped(self, module: "Any") -> bool:
+        """Tell whether a module came from a dropped directory."""
+        path = getattr(module, "__file__", None)
+        if isinstance(path, str):
+            return self.is_below_dropped(path)
+        # Namespace packages, and those that old start-up files put together by hand.
+        portions = getattr(module, "__path__", None)
+        return portions is not None and any(self.is_below_dropped(str(path)) for path in portions)
+
+
+def _longest(path: str, directories: "Iterable[str]") -> int:
+    return max((len(directory) for directory in directories if path.startswith(directory)), default=0)
+
+
+def _is_entangled(stale: "Iterable[str]") -> bool:
+    """Tell whether what the dropped directories did to this process cannot be undone in it."""
+    for name in stale:
+        if type(getattr(sys.modules[name], "__loader__", None)).__name__ == "ExtensionFileLoader":
+            return True
+    for hook in (*sys.meta_path, *sys.path_hooks):
+        module = getattr(hook, "__module__", None)
+        if module not in _IMPORT_SYSTEM and module not in sys.modules:
+            return True
+    return False
+
+
+def _purge(stale: "List[str]") -> None:
+    """Forget modules, and the import hooks that they define."""
+    every: "Tuple[List[Any], ...]" = (sys.meta_path, sys.path_hooks)
+    for hooks in every:
+        hooks[:] = [hook for hook in hooks if getattr(hook, "__module__", None) not in stale]
+    for name in stale:
+        sys.modules.pop(name, None)
+
+
+def _move_prefix(directory: str) -> None:
+    """Set what `site` sets in a virtual environment, and what was computed from the old values."""
+    sys.prefix = sys.exec_prefix = directory
+    sys.executable = directory + "/bin/python"
+    base = getattr(sys, "_base_executable", "")
+    sys._home = os.path.dirname(base) if base else None  # type: ignore[attr-defined]
+    site.PREFIXES[:] = [directory]
+    site.ENABLE_USER_SITE = False
+    configuration: "Any" = sys.modules.get("sysconfig")
+    if configuration is not None:
+        configuration._PREFIX = configuration._EXEC_PREFIX = directory
+        configuration._CONFIG_VARS = None
+        configuration._CONFIG_VARS_INITIALIZED = False
+    spawn: "Any" = sys.modules.get("multiprocessing.spawn")
+    if spawn is not None:
+        spawn.set_executable(sys.executable)

@@ -1,0 +1,254 @@
+"""One question to the daemon over its Unix socket, and the reply where there is one at once.
+
+This module is on the road of every start: what happens when the daemon is absent, busy, silent, at work or
+refuses lies in `asking`, and is loaded then.
+
+1. A reply is trusted only from a socket in a real directory of this user with mode 0700, and from a peer with
+   this user's uid.
+2. Every wait has an end. A daemon that lives answers within HELLO_SECONDS, if only to say that it is at work.
+"""
+
+import _socket
+import os
+import sys
+from time import monotonic, sleep
+
+from . import locations, protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+
+    OnProgress = Callable[[List[bytes]], None]
+    PathSet = Tuple[str, str, bytes]
+
+__all__ = ["Connection", "Refusal", "Unanswered", "base_executable", "call", "resolve", "resolve_fields"]
+
+# Ten times what a busy daemon needs on a loaded machine.
+HELLO_SECONDS = 0.25
+
+# sockaddr_un.sun_path: 104 bytes on macOS, 108 on Linux, with the final NUL.
+_LONGEST_ADDRESS_BYTES = 103
+# Most replies are below it; a larger one takes another call or two.
+_RECEIVE_BYTES = 1 << 16
+_FIRST_PAUSE_SECONDS = 0.001
+
+# Environment variable -> field of the request, the first that is set.
+_INDEX_VARIABLES = (
+    ("index", ("VIRTUAL_SPRAWL_INDEX",)),
+    ("pip-index", ("PIP_INDEX_URL",)),
+    ("pip-extra", ("PIP_EXTRA_INDEX_URL",)),
+    ("uv-index", ("UV_DEFAULT_INDEX", "UV_INDEX_URL")),
+    ("uv-extra", ("UV_INDEX", "UV_EXTRA_INDEX_URL")),
+)
+
+
+class Refusal(Exception):  # noqa: N818 - the word of the protocol
+    """The daemon refused, or cannot be asked; `code` is the stable error code, `hint` the remedy or empty."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = "%s [%s]" % (self.message, self.code)
+        if self.hint:
+            text += "; hint: " + self.hint
+        # One line, and no control sequence for the terminal, whatever a lockfile's author put into a name.
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+class Unanswered(Exception):  # noqa: N818 - not an error yet
+    """No reply: nobody listens ("absent"), none came in time ("silent"), the peer has gone ("dropped")."""
+
+
+def base_executable() -> str:
+    """Return the interpreter under this one's virtual environment, or this one."""
+    return getattr(sys, "_base_executable", "") or sys.executable
+
+
+def resolve_fields(
+    python: str,
+    start: str,
+    script: str = "",
+    lock: str = "",
+    extras: str = "",
+    groups: str = "",
+    options: str = "",
+) -> "Dict[str, str]":
+    """Return the fields of a RESOLVE request; lists are comma-separated, paths absolute.
+
+    The order is part of the request: saved replies are found by the digest of its bytes.
+    """
+    fields = {
+        "python": python,
+        # Of another interpreter only the daemon can tell.
+        "tag": sys.implementation.cache_tag if python == base_executable() else "",
+        "start": start,
+        "script": script,
+        "lock": lock,
+        "extras": extras,
+        "groups": groups,
+        "options": options,
+    }
+    environ = os.environ
+    for field, variables in _INDEX_VARIABLES:
+        for variable in variables:
+            if variable in environ:
+                fields[field] = environ[variable]
+                break
+    return fields
+
+
+def resolve(
+    fields: "Mapping[str, str]",
+    on_progress: "Optional[OnProgress]" = None,
+    meanwhile: "Optional[Callable[[], None]]" = None,
+) -> "Optional[PathSet]":
+    """Return (digest, directory, set index) of the path set for a request; None where no lockfile applies.
+
+    `on_progress` gets the strings of each PROGRESS frame; `meanwhile` is called while the daemon thinks.
+    Starts the daemon where none runs. Raises Refusal.
+    """
+    request = protocol.encode_fields(fields)
+    frame = protocol.encode_frame(protocol.RESOLVE, request)
+    hello = monotonic() + HELLO_SECONDS
+    connection = None
+    try:
+        connection = Connection(hello)
+        connection.send(frame, hello)
+        if meanwhile is not None:
+            meanwhile()
+        kind, payload = connection.receive(hello)
+        if kind not in (protocol.PATH_SET, protocol.NO_LOCK):
+            from . import asking
+
+            question = asking.Question(frame, request, on_progress)
+            kind, payload = question.go_on(connection, (kind, payload))
+    except Unanswered as error:
+        from . import asking
+
+        question = asking.Question(frame, request, on_progress)
+        kind, payload = question.ask(error, connection)
+    finally:
+        if connection is not None:
+            connection.close()
+    if kind == protocol.NO_LOCK:
+        return None
+    try:
+        digest, directory, index = protocol.decode_strings(payload)[:3]
+        return digest.decode("ascii"), os.fsdecode(directory), index
+    except (ValueError, protocol.ProtocolError):
+        raise Refusal("proto.malformed", "the daemon's reply makes no sense") from None
+
+
+def call(
+    command: str,
+    arguments: "Mapping[str, object]",
+    on_progress: "Optional[OnProgress]" = None,
+    start: bool = True,
+) -> "Any":
+    """Return the outcome, decoded from JSON, of one of the daemon's commands; for the tools. Raises Refusal.
+
+    With `start` false a daemon that does not run is `daemon.unreachable` and stays away.
+    """
+    from . import asking
+
+    return asking.call(command, arguments, on_progress, start)
+
+
+class Connection:
+    """A connection to the daemon of this user; deadlines are points of `time.monotonic`."""
+
+    __slots__ = ("_frames", "_reader", "_socket")
+
+    def __init__(self, deadline: float) -> None:
+        """Connect. Raises Unanswered, or Refusal `daemon.unsafe-socket`."""
+        directory = locations.runtime_directory(os.environ)
+        try:
+            found = os.lstat(directory)
+        except OSError:
+            raise Unanswered("absent") from None
+        # A directory, not a link to one, and no permission for anybody else.
+        if found.st_mode & 0o170077 != 0o040000 or found.st_uid != os.geteuid():
+            raise Refusal(
+                "daemon.unsafe-socket",
+                directory + " is not a private directory of this user",
+                "remove it, or set XDG_RUNTIME_DIR to a directory of your own",
+            )
+        self._reader = protocol.FrameReader(protocol.REPLY_LIMIT)
+        self._frames: "Iterator[Tuple[int, bytes]]" = iter(())
+        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        try:
+            self._connect(locations.socket_path(os.environ), deadline)
+            # The stubs know only the subclass that the module `socket` makes of it.
+            if protocol.peer_uid(self._socket) != os.geteuid():  # type: ignore[arg-type]
+                raise Refusal("daemon.unsafe-socket", "the daemon behind %s is another user's" % directory)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def send(self, frame: bytes, deadline: float) -> None:
+        """Send a request. Raises Unanswered."""
+        self._until(deadline)
+        try:
+            self._socket.sendall(frame)
+        except OSError:
+            raise Unanswered("dropped") from None
+
+    def receive(self, deadline: float) -> "Tuple[int, bytes]":
+        """Return kind and payload of the next frame. Raises Refusal; Unanswered, after "silent" try again."""
+        while True:
+            try:
+                for frame in self._frames:
+                    return frame
+            except protocol.ProtocolError as error:
+                raise Refusal(error.code, error.message, "restart the daemon: sprawlctl stop") from None
+            self._until(deadline)
+            try:
+                data = self._socket.recv(_RECEIVE_BYTES)
+            except _socket.timeout:
+                raise Unanswered("silent") from None
+            except OSError:
+                raise Unanswered("dropped") from None
+            if not data:
+                raise Unanswered("dropped")
+            self._frames = self._reader.feed(data)
+
+    def close(self) -> None:
+        """Close; idempotent."""
+        self._socket.close()
+
+    def _until(self, deadline: float) -> None:
+        self._socket.settimeout(max(deadline - monotonic(), _FIRST_PAUSE_SECONDS))
+
+    def _connect(self, address: str, deadline: float) -> None:
+        self._until(deadline)
+        descriptor = -1
+        if len(os.fsencode(address)) > _LONGEST_ADDRESS_BYTES:
+            directory, name = os.path.split(address)
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            address = "/proc/self/fd/%d/%s" % (descriptor, name)
+        pause = _FIRST_PAUSE_SECONDS
+        try:
+            while True:
+                try:
+                    self._socket.connect(address)
+                    return
+                except (BlockingIOError, _socket.timeout):
+                    # EAGAIN: the daemon's queue is full. It is busy, not absent.
+                    if monotonic() + pause > deadline:
+                        raise Unanswered("silent") from None
+                sleep(pause)
+                pause *= 2
+        except OSError as error:
+            if isinstance(error, (FileNotFoundError, ConnectionRefusedError)) and descriptor == -1:
+                raise Unanswered("absent") from None
+            from . import asking
+
+            raise asking.cannot_connect(error, descriptor != -1) from None
+        finally:
+            if descriptor != -1:
+                os.close(descriptor)

@@ -1,0 +1,49 @@
+"""The lease: a shared lock on a set's file `lease`, which keeps gc from a set that a process runs on.
+
+1. Lock, then look again: if the path no longer leads to the locked file, the set was collected in between.
+2. The descriptor is kept for life and never closed by us. Forks share it; the kernel frees it with the last
+   of them, however that dies. Programs that are started anew take their own.
+"""
+
+import fcntl
+import os
+
+__all__ = ["take_lease"]
+
+# Programs expect the small numbers for their own files (`3` after a shell's `3<file`, tests that count).
+_FIRST_DESCRIPTOR = 200
+
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+def take_lease(directory: str) -> None:
+    """Hold the set in `directory` until this process and its forks end.
+
+    Waits for the moment in which gc itself holds the lock. Raises OSError when the set is not there (any
+    more): then it has to be asked for again.
+    """
+    path = directory + "/lease"
+    try:
+        # Some network file systems lock only descriptors that can be written to.
+        descriptor = os.open(path, os.O_RDWR | _FLAGS)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        # A read-only file system: its sets cannot be collected, but it may be remounted.
+        descriptor = os.open(path, os.O_RDONLY | _FLAGS)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    except OSError:
+        pass  # no locks here at all: gc finds that out too, and collects nothing
+    try:
+        still_there = os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except OSError:
+        still_there = False
+    if not still_there:
+        os.close(descriptor)
+        raise FileNotFoundError("the set was collected: " + directory)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
+    except OSError:
+        return  # a limit on open files below that number: the small one has to do
+    os.close(descriptor)

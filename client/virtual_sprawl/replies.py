@@ -1,0 +1,75 @@
+"""Replies the daemon left on disk: what a start runs on when no daemon can be reached.
+
+    <store>/replies/<hex sha256 of the RESOLVE payload>
+    marshal.dumps((1, checks, payload of the PATH_SET frame), 4)
+
+1. `checks` holds (path, mtime_ns, size, inode) of everything whose change could change the answer; mtime_ns
+   -1 says that the path must not exist; of directories the size does not count. All must hold.
+2. The file must be this user's own, since marshal trusts its input.
+3. The set must have survived: it is durable, or was made since the machine started.
+"""
+
+import hashlib
+import marshal
+import os
+import stat
+
+from . import protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
+
+__all__ = ["saved_reply"]
+
+RECORD_FORMAT = 1
+_RECORD_LIMIT = protocol.REPLY_LIMIT + (1 << 20)
+
+
+def saved_reply(store: str, request: bytes) -> "Optional[bytes]":
+    """Return the payload of the saved PATH_SET reply to a RESOLVE payload, if it still is true."""
+    try:
+        version, checks, payload = marshal.loads(
+            _read_own(store + "/replies/" + hashlib.sha256(request).hexdigest(), _RECORD_LIMIT)
+        )
+        if version != RECORD_FORMAT or not all(_holds(*check) for check in checks):
+            return None
+        directory = os.fsdecode(protocol.decode_strings(payload)[1])
+        return payload if _survived(store, directory) else None
+    except (OSError, EOFError, ValueError, TypeError, IndexError, protocol.ProtocolError):
+        # Absent, damaged or of another release: as good as none.
+        return None
+
+
+def _holds(path: str, mtime_ns: int, size: int, inode: int) -> bool:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return mtime_ns == -1
+    if found.st_mtime_ns != mtime_ns or found.st_ino != inode:
+        return False
+    return stat.S_ISDIR(found.st_mode) or found.st_size == size
+
+
+def _survived(store: str, directory: str) -> bool:
+    # A set made before a power cut may be full of empty files, unless it was synced.
+    witness = directory + "/boot"
+    try:
+        if os.path.samefile(store + "/durable/sets-" + os.path.basename(directory), witness):
+            return True
+    except OSError:
+        pass
+    # Only Linux tells its boot without a call that Python lacks; elsewhere the mark has to be there.
+    with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+        return file.read().strip() == _read_own(witness, 256).strip()
+
+
+def _read_own(path: str, limit: int) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(descriptor, "rb", buffering=0) as file:
+        found = os.fstat(descriptor)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not stat.S_ISREG(found.st_mode):
+            raise PermissionError("the file can be written by others")
+        if found.st_size > limit:
+            raise ValueError("the file is too large")
+        return file.read()
