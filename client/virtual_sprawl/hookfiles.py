@@ -1,0 +1,109 @@
+"""Which files make the start-up hook: the modules it imports, directly or not, and the two start-up files.
+
+They are found by their imports, so that a module that is new to the hook is never forgotten and a tool is
+never copied. A list of files has the form of RECORD: `path,sha256=<urlsafe base64>,size`.
+"""
+
+import ast
+import base64
+import hashlib
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Optional
+
+__all__ = [
+    "LIST",
+    "PACKAGE",
+    "START_UP",
+    "EnableError",
+    "format_list",
+    "hook_files",
+    "parse_list",
+    "read_file",
+    "row_of",
+]
+
+PACKAGE = "virtual_sprawl"
+LIST = PACKAGE + "/HOOK-FILES"
+START_UP = (PACKAGE + ".start", PACKAGE + ".pth")
+_ENTRANCES = ("__init__", "_hook")
+
+
+class EnableError(Exception):
+    """The hook cannot be put into, or taken out of, an interpreter; `code` is stable, `hint` may be empty."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(f"{message} [{code}]" + (f"; hint: {hint}" if hint else ""))
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+def hook_files(package: str = os.path.dirname(os.path.abspath(__file__))) -> "dict[str, bytes]":
+    """Return name relative to a site directory -> content, the start-up files last.
+
+    Raises EnableError `enable.incomplete` when a file is missing from this installation.
+    """
+    files = {}
+    waiting = list(_ENTRANCES)
+    while waiting:
+        module = waiting.pop(0)
+        name = f"{PACKAGE}/{module}.py"
+        if name not in files:
+            files[name] = _required(f"{package}/{module}.py")
+            waiting += _relative_imports(files[name], package)
+    for name in START_UP:
+        files[name] = _required(f"{os.path.dirname(package)}/{name}")
+    return files
+
+
+def _relative_imports(source: bytes, package: str) -> "Iterator[str]":
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            # `from . import a, b` names modules, `from .a import x` one.
+            for name in [node.module] if node.module else [alias.name for alias in node.names]:
+                if os.path.isfile(f"{package}/{name}.py"):
+                    yield name
+
+
+def _required(path: str) -> bytes:
+    content = read_file(path)
+    if content is None:
+        raise EnableError("enable.incomplete", f"{path} is missing", "install virtual-sprawl again")
+    return content
+
+
+def read_file(path: str) -> "Optional[bytes]":
+    """Return the content of a file, or None where there is none."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def row_of(content: bytes) -> str:
+    """Return what a list says about a file: hash and size."""
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+    return f"sha256={digest},{len(content)}"
+
+
+def format_list(rows: "Mapping[str, str]") -> bytes:
+    """Return the content of a list: name -> row, sorted by name."""
+    return "".join(f"{name},{row}\n" for name, row in sorted(rows.items())).encode()
+
+
+def parse_list(content: bytes) -> "dict[str, str]":
+    """Return name -> row, without names that no list of ours could hold: listed files get removed."""
+    rows = {}
+    for line in content.decode("utf-8", "replace").splitlines():
+        name, _, row = line.partition(",")
+        directory, _, module = name.rpartition("/")
+        if name in START_UP or (
+            directory == PACKAGE and module[:-3].isidentifier() and module.endswith(".py")
+        ):
+            rows[name] = row
+    return rows
