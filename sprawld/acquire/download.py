@@ -34,6 +34,7 @@ __all__ = ["Download"]
 
 # Handed to a thread at once: large enough that the hand-over costs nothing beside hashing.
 _BLOCK_BYTES: Final = 1 << 19
+_FEW_PARTS: Final = 32
 # Slower than this over the idle time counts as stalled.
 _LOWEST_BYTES_PER_SECOND: Final = 1024
 
@@ -151,6 +152,7 @@ class Download:
                 if size > limit:
                     self._refuse_length(reply)
                 held.append(part)
+                self._progress(len(part))
                 if size - self._file.size >= _BLOCK_BYTES:
                     await self._write(held)
                 now = clock()
@@ -169,13 +171,13 @@ class Download:
             )
 
     async def _write(self, held: list[bytes]) -> None:
-        before = self._file.size
+        # One block from a fast host comes in a few large parts, from a slow or strange one in thousands.
+        parts = held if len(held) <= _FEW_PARTS else [b"".join(held)]
         try:
-            await self._writer.writelines(held)
+            await self._writer.writelines(parts)
         except OSError as error:
             raise disk_refusal(error, self._file.path, self._total) from error
         held.clear()
-        self._progress(self._file.size - before)
 
     def _restart(self) -> None:
         self._progress(-self._file.size)

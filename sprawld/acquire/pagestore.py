@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -78,7 +79,8 @@ class PageStore:
             staged.replace(path)
         except OSError as error:
             _log.info("page not kept: %s", type(error).__name__)
-            staged.unlink(missing_ok=True)
+            with suppress(OSError):
+                staged.unlink()
             return
         self._written_since_trim += len(page.body)
         if self._written_since_trim > self._limit // 8:
