@@ -123,7 +123,7 @@ def _plan(venv: Venv, entry: Path, summary: ManifestSummary) -> list[_Placed]:
         if file.path not in own
     ]
     for item in placed:
-        if not venv.contains(item.target) or os.path.isdir(item.target):
+        if not venv.has_room(item.target):
             raise StoreError(
                 "install.collision",
                 f"{summary.filename} has a file for {item.target!r}, which is not a place for one",

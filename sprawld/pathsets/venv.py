@@ -11,8 +11,9 @@ from __future__ import annotations
 import csv
 import os
 import re
+import stat
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from packaging.utils import canonicalize_name
 
@@ -32,6 +33,8 @@ SMALL_BYTES: Final = 1 << 20
 RECORD_BYTES: Final = 64 << 20
 """Of the largest distributions, RECORD has some megabytes."""
 
+_State = Literal["inside", "absent", "outside"]
+
 _LIBRARY: Final = re.compile(r"python(\d+\.\d+)t?")
 _VERSION: Final = re.compile(r"\d+\.\d+")
 
@@ -44,7 +47,7 @@ class Venv:
     library: str
     """Directory under `lib/`: `python3.12`."""
     _real_root: str
-    _inside: dict[str, bool] = field(default_factory=dict)
+    _looked: dict[str, _State] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Path) -> Venv:
@@ -62,7 +65,7 @@ class Venv:
         found = sorted(_libraries(root, version.group() if version else ""))
         if len(found) != 1:
             raise _not_a_venv(root, f"it has {len(found)} site-packages directories that fit its pyvenv.cfg")
-        return cls(root=root, library=found[0], _real_root=os.path.realpath(root))
+        return cls(root=root, library=found[0], _real_root=os.path.realpath(root), _looked={root: "inside"})
 
     @property
     def python(self) -> str:
@@ -90,12 +93,33 @@ class Venv:
         relative = path[len(self.root) + 1 :]
         if relative == "pyvenv.cfg" or re.fullmatch(r"bin/python[0-9.]*t?", relative):
             return False
-        parent = os.path.dirname(path)
-        inside = self._inside.get(parent)
-        if inside is None:
-            real = os.path.realpath(parent)
-            inside = self._inside[parent] = real == self._real_root or real.startswith(f"{self._real_root}/")
-        return inside
+        return self._look(os.path.dirname(path)) != "outside"
+
+    def has_room(self, path: str) -> bool:
+        """Tell whether a file may be put at a path: `contains`, and no directory lies there."""
+        if not self.contains(path):
+            return False
+        return self._look(os.path.dirname(path)) == "absent" or not os.path.isdir(path)
+
+    def _look(self, directory: str) -> _State:
+        """Look at a directory at or below the root, once; what is below an absent one is absent."""
+        known = self._looked.get(directory)
+        if known is None:
+            known = self._look(os.path.dirname(directory))
+            if known == "inside":
+                known = self._look_here(directory)
+            self._looked[directory] = known
+        return known
+
+    def _look_here(self, directory: str) -> _State:
+        try:
+            mode = os.lstat(directory).st_mode
+        except FileNotFoundError:
+            return "absent"
+        if stat.S_ISLNK(mode):
+            real = os.path.realpath(directory)
+            return "inside" if f"{real}/".startswith(f"{self._real_root}/") else "outside"
+        return "inside" if stat.S_ISDIR(mode) else "outside"
 
     def installed(self, name: NormalizedName) -> Iterator[str]:
         """Yield the `.dist-info` directory names of a distribution.
