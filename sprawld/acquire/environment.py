@@ -228,11 +228,9 @@ def _ask_base(executable: str) -> dict[str, Any]:
 
 def _ask(executable: str) -> dict[str, Any]:
     _check_runnable(executable)
-    script = Path(__file__).with_name("_probe.py").read_text(encoding="utf-8")
-    command = [executable, "-I", "-S", "-B", "-c", script, _PACKAGING_DIRECTORY]
     try:
         done = subprocess.run(
-            command,
+            _probe_command(executable),
             capture_output=True,
             check=False,
             cwd="/",
@@ -266,6 +264,11 @@ def _ask(executable: str) -> dict[str, Any]:
             "python.probe-failed", f"{executable} answered something that is not an answer"
         ) from error
     return answer  # type: ignore[no-any-return]
+
+
+def _probe_command(executable: str) -> list[str]:
+    script = Path(__file__).with_name("_probe.py").read_text(encoding="utf-8")
+    return [executable, "-I", "-S", "-B", "-c", script, _PACKAGING_DIRECTORY]
 
 
 def _too_old(executable: str, what: str) -> InterpreterError:
