@@ -63,7 +63,7 @@ class LockCache:
         self._hits = 0
 
     def get(self, path: Path, root: Path | None = None) -> Lock:
-        """Return the lock at `path`, read again only if it changed; takes and raises what `read_lock` does."""
+        """Return the lock at `path`, read again only if it changed; otherwise the same as `read_lock`."""
         key = (path, root)
         kept = self._kept.get(key)
         if kept is not None and all(_stamp(file) == stamp for file, stamp in kept.stamps):

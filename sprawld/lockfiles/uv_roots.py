@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .uv import UvLock
     from .uv_package import Edge, Package
 
-__all__ = ["RELOCK", "Start", "conflict_item", "find_roots", "start"]
+__all__ = ["RELOCK", "Start", "conflict_item", "default_groups", "find_roots", "start"]
 
 RELOCK: Final = "write the lock anew with `uv lock`"
 
@@ -106,7 +106,7 @@ def _groups(
     excluded = {*wanted.no_groups, "dev"} if wanted.no_dev else set(wanted.no_groups)
     excluded = set(map(package_name, excluded))
     everything = wanted.all_groups and not wanted.only_groups
-    defaults = set() if wanted.only_groups else _defaults(lock, roots)
+    defaults = set() if wanted.only_groups else default_groups(lock, roots)
     # With one member chosen, the groups of the workspace around it are inherited.
     member = roots[0] if lock.pyproject.name is not None and roots else None
     own: list[Package | None] = [*roots] if member else [*roots, None]
@@ -125,7 +125,8 @@ def _groups(
     return [(owner, name) for owner, name in found if name not in excluded]
 
 
-def _defaults(lock: UvLock, roots: tuple[Package, ...]) -> set[NormalizedName]:
+def default_groups(lock: UvLock, roots: tuple[Package, ...]) -> set[NormalizedName]:
+    """Return the groups that are installed without being asked for."""
     settings = lock.pyproject.tool("uv")
     if not lock.pyproject.exists and len(roots) == 1:
         settings = roots[0].table  # from revision 5 on the lock repeats them

@@ -81,10 +81,15 @@ def _activate(lock: UvLock, environment: Environment, begin: Start) -> frozenset
         else:
             break
     for conflict in lock.conflicts:
-        if len(conflict & active) > 1:
+        asked = conflict & begin.active
+        extras = {item for item in conflict & active if item.startswith("extra-")}
+        # As in uv: what was asked for must not conflict, nor may extras that came along. An extra that a
+        # group brings in may stand beside a group that it conflicts with; versions still may not.
+        together = max(asked, extras, key=len)
+        if len(together) > 1:
             raise Fault(
                 "select.conflict",
-                f"locked as mutually exclusive: {', '.join(sorted(conflict & active))}",
+                f"locked as mutually exclusive: {', '.join(sorted(together))}",
                 hint="ask for one of them at a time",
             )
     return active
