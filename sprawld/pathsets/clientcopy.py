@@ -86,11 +86,12 @@ def ensure_client_copy(store_root: Path, package_dir: Path) -> str:
 
 
 def compile_client_copy(executable: str, path: Path) -> None:
-    """Let the interpreter `executable` write the bytecode of the copy `client/<digest>`.
+    """Let the interpreter `executable` write the bytecode of a copy.
 
-    Idempotent; blocks for a bare start of that interpreter. Raises InterpreterError `python.probe-failed`.
+    `path` is `client/<digest>` or the package in it. Idempotent; blocks for a bare start of that interpreter. Raises InterpreterError `python.probe-failed`.
     """
-    command = [executable, "-I", "-S", "-B", "-c", _COMPILE, os.fspath(path / COPY_NAME)]
+    package = path if path.name == COPY_NAME else path / COPY_NAME
+    command = [executable, "-I", "-S", "-B", "-c", _COMPILE, os.fspath(package)]
     try:
         # Nothing of the daemon's environment reaches a user's interpreter: -I ignores PYTHON*, and the
         # dynamic linker's variables are not for us to hand on.

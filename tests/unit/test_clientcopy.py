@@ -120,7 +120,7 @@ def test_a_store_that_cannot_be_written_is_an_error(package: Path, tmp_path: Pat
 def test_an_interpreter_reads_the_bytecode_it_wrote(python: Path, package: Path, tmp_path: Path) -> None:
     digest = ensure_client_copy(tmp_path, package)
     compile_client_copy(str(python), tmp_path / "client" / digest)
-    compile_client_copy(str(python), tmp_path / "client" / digest)
+    compile_client_copy(str(python), tmp_path / "client" / digest / COPY_NAME)
     copy = tmp_path / "client" / digest / COPY_NAME
     tag = environment_of(python).cache_tag
     assert sorted(os.listdir(copy / "__pycache__")) == sorted(
