@@ -88,7 +88,8 @@ def ensure_client_copy(store_root: Path, package_dir: Path) -> str:
 def compile_client_copy(executable: str, path: Path) -> None:
     """Let the interpreter `executable` write the bytecode of a copy.
 
-    `path` is `client/<digest>` or the package in it. Idempotent; blocks for a bare start of that interpreter. Raises InterpreterError `python.probe-failed`.
+    `path` is `client/<digest>` or the package in it. Idempotent; blocks for a bare start of that interpreter.
+    Raises InterpreterError `python.probe-failed`.
     """
     package = path if path.name == COPY_NAME else path / COPY_NAME
     command = [executable, "-I", "-S", "-B", "-c", _COMPILE, os.fspath(package)]
