@@ -136,6 +136,7 @@ _BY_CLASS: Final[dict[type[SprawlError], dict[str, str]]] = {
         "net.insecure": "a file that no hash pins would come over plain http",
         "net.tls": "the host's certificate is not trusted",
         "net.unreachable": "the host of an artifact does not answer",
+        "net.gone": "the host does not have the file, or not any more",
         "net.status": "the host answered with an error status",
         "net.truncated": "the download ended before the announced size",
         "net.too-large": "the download is longer than the locked or announced size",

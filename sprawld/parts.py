@@ -74,6 +74,7 @@ class Parts:
             config=config,
             store=self.store,
             first_use=self.first_use,
+            transport=self.transport,
             index=self.index,
             fetcher=Fetcher(self.transport, config.limits),
             workers=self.workers,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from .acquire.workers import UnpackJob
+from .errors import FetchError
 from .model import Hash, IndexSettings, digest_of
 from .progress import Transfer
 from .singleflight import SingleFlight
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 
     from .acquire.fetch import Fetched, Fetcher
     from .acquire.index import IndexClient
+    from .acquire.transport import Transport
     from .acquire.workers import WorkerPool
     from .config import Config
-    from .model import Artifact, Choice, Digest
+    from .model import Artifact, Choice, Digest, Pin
     from .store.firstuse import FirstUse
     from .store.tree import Store
 
@@ -44,6 +46,7 @@ class Provider:
         config: Config,
         store: Store,
         first_use: FirstUse,
+        transport: Transport,
         index: IndexClient,
         fetcher: Fetcher,
         workers: WorkerPool,
@@ -52,6 +55,7 @@ class Provider:
         self._config = config
         self._store = store
         self._first_use = first_use
+        self._transport = transport
         self._index = index
         self._fetcher = fetcher
         self._workers = workers
@@ -85,6 +89,10 @@ class Provider:
             return known
         key = known or f"{choice.pin.source.index}\n{choice.pin.name}\n{artifact.filename}\n{artifact.url}"
         return await self._fly(key, artifact, watch, lambda t: self._bring(choice, artifact, settings, t))
+
+    async def prepare(self, count: int) -> None:
+        """Load what fetching needs and start workers for `count` wheels, while the index is still asked."""
+        await asyncio.gather(self._transport.prepare(), self._workers.warm(count))
 
     async def provide_file(self, artifact: Artifact) -> Digest:
         """Bring in a wheel file that the user named."""
@@ -121,7 +129,25 @@ class Provider:
         pin = choice.pin
         indexes = await asyncio.to_thread(settings)
         if artifact.url is None and artifact.path is None:
-            artifact = await self._index.locate(pin, artifact, indexes)
+            return await self._bring_from_index(pin, artifact, indexes, transfer)
+        return await self._bring_located(pin, artifact, indexes, transfer)
+
+    async def _bring_from_index(
+        self, pin: Pin, artifact: Artifact, indexes: IndexSettings, transfer: Transfer
+    ) -> Digest:
+        located = await self._index.locate(pin, artifact, indexes)
+        try:
+            return await self._bring_located(pin, located, indexes, transfer)
+        except FetchError as error:
+            if error.code != "net.gone":
+                raise
+        # Where the file was the last time it was seen; the index may know where it is now.
+        located = await self._index.locate(pin, artifact, indexes, refresh=True)
+        return await self._bring_located(pin, located, indexes, transfer)
+
+    async def _bring_located(
+        self, pin: Pin, artifact: Artifact, indexes: IndexSettings, transfer: Transfer
+    ) -> Digest:
         if artifact.hashes:
             return await self._fetch_and_unpack(artifact, indexes, pin.hashes, transfer)
         # Nothing pins this file: the first answer is trusted, and held to from then on.

@@ -128,6 +128,7 @@ class Realiser:
             async with asyncio.TaskGroup() as all_of_it:
                 reporting = all_of_it.create_task(keep_reporting(tally, report))
                 async with asyncio.TaskGroup() as group:
+                    group.create_task(self._provider.prepare(len(missing)))
                     for choice in _biggest_first(missing):
                         group.create_task(provide(choice))
                 reporting.cancel()

@@ -179,7 +179,7 @@ class Transport:
 def status_refusal(reply: Reply) -> FetchError | Transient:
     """Return what to raise for an answer with an error status."""
     error = FetchError(
-        "net.status",
+        "net.gone" if reply.status in _GONE else "net.status",
         f"{redact(reply.url)}: the host answered {reply.status}",
         hint=_STATUS_HINTS.get(reply.status, ""),
     )
@@ -188,6 +188,7 @@ def status_refusal(reply: Reply) -> FetchError | Transient:
     return Transient(error, retry_after_seconds(reply.headers.get("Retry-After")))
 
 
+_GONE: Final = (404, 410)
 _CREDENTIALS_HINT = "put credentials for this host into ~/.netrc or your own index settings"
 _STATUS_HINTS: Final = {
     401: _CREDENTIALS_HINT,

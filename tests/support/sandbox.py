@@ -125,6 +125,7 @@ class Sandbox:
     def project(self, name: str, files: dict[str, str], requirements: Sequence[str] = ()) -> Path:
         """Make a directory with these files and, if given, a `requirements.txt` of these lines."""
         directory = self.root / "projects" / name
+        directory.mkdir(parents=True, exist_ok=True)
         for relative, content in files.items():
             path = directory / relative
             path.parent.mkdir(parents=True, exist_ok=True)

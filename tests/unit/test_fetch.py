@@ -105,11 +105,11 @@ def test_an_empty_file_arrives(index: SimpleIndex, tmp_path: Path, staging: Path
 # --- faults: the outcome's code and the number of requests it took
 
 FOREVER = {
-    "404": (faults.status(404), "net.status", 1),
+    "404": (faults.status(404), "net.gone", 1),
     "403": (faults.status(403), "net.status", 1),
     "401": (faults.status(401, WWW_Authenticate="Basic"), "net.status", 1),
     "407": (faults.status(407, Proxy_Authenticate="Basic"), "net.status", 1),
-    "410": (faults.status(410), "net.status", 1),
+    "410": (faults.status(410), "net.gone", 1),
     "206-unasked": (faults.status(206), "net.status", 1),
     "304-unasked": (faults.status(304), "net.status", 1),
     "408": (faults.status(408), "net.status", 4),
