@@ -25,7 +25,7 @@ from .artifacts import (
 )
 from .markers import Marker, parse_marker
 from .pdm_need import loosened
-from .sources import FILE_SCHEME, directory_source, file_url_path, vcs_source
+from .sources import ARCHIVES, FILE_SCHEME, directory_source, file_url_path, vcs_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,6 @@ __all__ = ["Entry", "from_table"]
 
 _PROJECT_ROOT: Final = "file:///${PROJECT_ROOT}"
 _UNREAD_SYSTEMS: Final = ("hg", "svn", "bzr")
-_ARCHIVES: Final = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +93,7 @@ class Entry:
                 subdirectory=None if subdirectory is None else relative_directory(subdirectory),
             )
         local = local_path(root, path) if path is not None else _local(root, url or "")
-        if local.name.endswith(_ARCHIVES):
+        if local.name.endswith(ARCHIVES):
             return Source(kind="path", path=local)
         return directory_source(
             root, str(local), editable=bool(get(item, "editable", bool)), subdirectory=subdirectory

@@ -108,7 +108,7 @@ class PoetryLock:
     def _marked(
         self, environment: Environment, groups: frozenset[NormalizedName], extras: frozenset[NormalizedName]
     ) -> list[tuple[Package, tuple[str, ...]]]:
-        """Select by `groups` and `markers`: in one of the wanted groups, and the marker for that one holds."""
+        """Select what is in a wanted group whose marker holds."""
         found = [
             package
             for same in self.packages.values()

@@ -34,6 +34,9 @@ _MENTION: Final = re.compile(
     r"\s*(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[(?P<extras>[^\]]*)\])?\s*(?:[(;@<>=!~^*\s].*)?",
     re.DOTALL,
 )
+_FULL_PYTHON_VERSION: Final = re.compile(
+    r"""python_version (?P<comparison>(?:[<>]=?|==|!=|~=) ["'][0-9]+\.[0-9]+\.[0-9.]+["'])"""
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +62,11 @@ class Dependency:
 
     def applies(self, environment: Environment, extras: frozenset[NormalizedName]) -> bool:
         """Tell whether markers and the keys `python` and `platform` hold, with `extras` active."""
+        python = _release(environment)
         return (
             all(holds(marker, environment, extras=extras) for marker in self.markers)
-            and (self.python is None or python_matches(self.python, _release(environment)))
+            and all(_admits_release(marker, python) for marker in self.markers)
+            and (self.python is None or python_matches(self.python, python))
             and (
                 self.platform is None or platform_matches(self.platform, environment.markers["sys_platform"])
             )
@@ -166,6 +171,27 @@ def _positive_extras(marker: Marker) -> Iterator[NormalizedName]:
                 yield from _positive_extras(term)
             elif isinstance(term, Atom) and term.kind == "extra" and not term.negated:
                 yield package_name(term.value)
+
+
+def _admits_release(marker: Marker, python: Version) -> bool:
+    """Compare `python_version` with a full release, as in `python_version <= "3.11.2"`, like poetry.
+
+    By the letter 3.11.7 fulfils it, for its `python_version` is 3.11; poetry sees through that.
+    """
+    return any(
+        all(
+            _admits_release(term, python) if isinstance(term, Marker) else _atom_admits(term, python)
+            for term in terms
+        )
+        for terms in marker.alternatives
+    )
+
+
+def _atom_admits(atom: Atom, python: Version) -> bool:
+    match = _FULL_PYTHON_VERSION.fullmatch(atom.text) if atom.kind == "fact" else None
+    return match is None or parse_constraint(match["comparison"].replace('"', "").replace("'", "")).allows(
+        python
+    )
 
 
 def _release(environment: Environment) -> Version:

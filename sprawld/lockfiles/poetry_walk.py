@@ -4,10 +4,11 @@ Specification: what `poetry install` does with such a lock, which is to solve ag
 locked packages:
 
 1. All dependencies of the wanted groups take part, the optional ones too: they constrain the versions.
-2. Taken is what a dependency that is not optional leads to. For wanted extras, so is everything that their
-   packages need, and a package needs there what any of its extras in the whole solution need. (So an extra
-   that nobody asked for can bring something in. It is what poetry installs.)
-3. Names that poetry before 1.2 never locked may be missing, and the project itself.
+2. Taken is what a dependency of the project that is not optional leads to. Of the solution's packages, so
+   is one that the project names under a marker that does not hold here.
+3. For wanted extras, so is everything that their packages need, and a package needs there what any of its
+   extras in the whole solution need. (So an extra that nobody asked for can bring something in.)
+4. Names that poetry before 1.2 never locked may be missing, and the project itself.
 """
 
 from __future__ import annotations
@@ -51,10 +52,16 @@ def select(
 ) -> list[tuple[Package, tuple[str, ...]]]:
     """Return the packages that apply, each with what brought it in."""
     graph = _Graph(packages, project.name, environment)
-    active = [(group, need) for group, need in project.roots(groups) if need.applies(environment, extras)]
-    roots = [Root(group, need) for group, need in active]
+    roots: list[Root[Package]] = []
+    firm: list[Root[Package]] = []
+    for group, need in project.roots(groups):
+        applies = need.applies(environment, extras)
+        if applies:
+            roots.append(Root(group, need))
+        if not need.optional and (applies or not need.extras):
+            firm.append(Root(group, need))
     chosen = settle(roots, graph)
-    required = reach([Root(group, need) for group, need in active if not need.optional], graph, chosen)
+    required = reach([root for root in firm if graph.has(root.need, chosen)], graph, chosen)
     everything = reach(roots, graph, chosen)
     taken = set(required.via) | _extra_names(project, extras, everything.edges, chosen)
     return [
@@ -149,7 +156,7 @@ class _Graph:
         return frozenset(active), names
 
     def tolerates(self, need: Need[Package]) -> bool:
-        """Tell whether a missing name may be left out (rule 3)."""
+        """Tell whether a missing name may be left out (rule 4)."""
         if need.name in self.packages:
             python = ".".join(map(str, self.environment.version))
             raise Fault("lock.stale", f"no locked version of {need.name} allows Python {python}")
@@ -160,6 +167,10 @@ class _Graph:
             f"{shown(repr(need.text))} is needed, and the lock has no {need.name}",
             hint="bring the lock up to date with `poetry lock`",
         )
+
+    def has(self, need: Need[Package], chosen: Mapping[NormalizedName, Package]) -> bool:
+        """Tell whether the solution holds what a dependency of the project names (rule 2)."""
+        return need.name in chosen and need.admits(chosen[need.name])
 
     def applies(self, package: Package) -> bool:
         """Apply the conditions that locks before 1.0 attach to the package instead of the edge."""

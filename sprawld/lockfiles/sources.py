@@ -18,9 +18,19 @@ from .artifacts import git_source, local_path, relative_directory, web_url
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FILE_SCHEME", "directory_source", "file_url_path", "index_url", "is_full_commit", "vcs_source"]
+__all__ = [
+    "ARCHIVES",
+    "FILE_SCHEME",
+    "directory_source",
+    "file_url_path",
+    "index_url",
+    "is_full_commit",
+    "vcs_source",
+]
 
 FILE_SCHEME: Final = "file:"
+ARCHIVES: Final = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
+"""Suffixes by which the older formats tell a file from a directory."""
 _FULL_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # Poetry writes a local repository as `file://None/path`, for it takes the host of the URL to be None.
 _FILE_URL: Final = re.compile(r"file:(?://(?:localhost|None)?(?=/))?(?P<path>[^?#]*)", re.IGNORECASE)
