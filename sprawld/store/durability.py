@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from sprawld.model import Digest
 
-from . import files, publication
+from . import files, leases, publication
 from .failpoints import failpoint
 from .verify import restore_modes, verify_entry
 
@@ -154,7 +154,7 @@ class Durability:
                 continue
             if item.kind == "wheels" and self._is_whole(item):
                 sound.append(item)
-            elif self._store.discard_publication(item) and item.kind == "wheels":
+            elif self._discard(item) and item.kind == "wheels":
                 torn.append(Digest(item.name))
         marked = self._store.mark_durable(sound) if sound else 0
         publication.remove_stale_marks(self._store.root)
@@ -170,3 +170,10 @@ class Durability:
         except OSError as error:
             _LOG.warning("wheels/%s: %s after a reboot", digest, error.strerror)
             return False
+
+    def _discard(self, item: Published) -> bool:
+        if item.kind == "wheels":
+            return self._store.discard_publication(item)
+        # A client that found no daemon may have started on the set meanwhile: then it is left to gc.
+        with leases.exclusive(item.path(self._store.root)) as free:
+            return free and self._store.discard_publication(item)

@@ -14,7 +14,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal
 
 from sprawld.errors import StoreError
 
@@ -83,8 +83,12 @@ def look(root: Path, kind: Kind, name: str) -> Published | None:
 
 
 def publications(root: Path) -> Iterator[Published]:
-    """Yield everything published, trusted or not; what has no witness is left out."""
-    for kind in get_args(Kind):
+    """Yield everything published, trusted or not; what has no witness is left out.
+
+    Sets come first: of a set that is yielded, every entry was there before and is yielded as well.
+    """
+    kinds: tuple[Kind, ...] = ("sets", "wheels")
+    for kind in kinds:
         for name in os.listdir(root / kind):
             item = look(root, kind, name) if is_name(kind, name) else None
             if item is not None:

@@ -243,11 +243,12 @@ class Store:
     def mark_durable(self, items: Iterable[Published]) -> int:
         """Mark publications whose content the caller knows to be on the disk; returns how many were marked.
 
-        What was discarded or replaced in the meantime is passed over.
+        Sets are marked last, so that none is durable before its entries are. What was discarded or replaced
+        in the meantime is passed over.
         """
         marked = 0
         with files.writing(f"the store {self.root}"):
-            for item in items:
+            for item in sorted(items, key=lambda item: item.kind == "sets"):
                 with self._lock:
                     if publication.look(self.root, item.kind, item.name) == item:
                         marked += publication.make_mark(self.root, item)
