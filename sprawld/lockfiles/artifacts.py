@@ -107,8 +107,8 @@ def _version(text: str) -> Version:
 
 def package_version(text: str) -> str:
     """Return the version as the lock writes it, once it is known to be one."""
-    if len(text) > _NAME_CHARACTERS:
-        invalid(f"version of {len(text)} characters")
+    if len(text) > _NAME_CHARACTERS or text != text.strip():  # Version() strips
+        invalid(f"not a version: {shown(repr(text))}")
     _version(text)
     return text
 
