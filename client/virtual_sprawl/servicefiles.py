@@ -126,16 +126,19 @@ def install(files: "Sequence[ServiceFile]") -> "list[str]":
 
 def uninstall(environ: "Mapping[str, str]", platform: str = sys.platform) -> "list[str]":
     """Remove the files that carry our mark; return their paths."""
-    removed = []
-    for path in _paths(environ, platform):
-        if MARK in (_read(path) or ""):
-            os.unlink(path)
-            removed.append(path)
-    if removed and platform != "darwin":
-        try:
-            os.rmdir(service_directory(environ, platform) + "/" + os.path.dirname(USERNS))
-        except OSError:
-            pass  # not there, or the user's own drop-ins are in it
+    return _remove(_paths(environ, platform))
+
+
+def _remove(paths: "Sequence[str]") -> "list[str]":
+    """Remove those of the files that carry our mark, and the drop-in's directory if nothing else is in it."""
+    removed = [path for path in paths if MARK in (_read(path) or "")]
+    for path in removed:
+        os.unlink(path)
+        if path.endswith("/" + USERNS):
+            try:
+                os.rmdir(os.path.dirname(path))
+            except OSError:
+                pass  # the user's own drop-ins are in it
     return removed
 
 
@@ -186,6 +189,8 @@ def _run_install(arguments: "argparse.Namespace", program: str) -> int:
     for path in install(files):
         sys.stdout.write(f"wrote {path}\n")
     if not darwin and not userns:
+        # An upgrade of the system may have forbidden what worked before.
+        _remove([service_directory(os.environ) + "/" + USERNS])
         sys.stderr.write(
             "user name spaces do not work for services of this user: the service runs without "
             "the restrictions that need one\n"
