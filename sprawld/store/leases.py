@@ -4,6 +4,7 @@
    process, however that dies. Nothing is written, no pid is compared.
 2. Taking a lease is lock, then check: the holder looks again, after the flock, whether the path still leads
    to the file it has locked. So a set that was renamed away between open and flock is asked for again.
+   It waits for the lock, because the exclusive lease is taken for a moment even to ask whether there is one.
 3. Where locking does not work (ENOLCK, ENOSYS) every set counts as leased: nothing is collected by mistake.
 4. The file is opened for writing as well, because some network file systems lock only such descriptors.
 """

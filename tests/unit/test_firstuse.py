@@ -39,7 +39,9 @@ def record_file(tmp_path: Path) -> Path:
 
 def test_what_is_remembered_is_recalled(records: FirstUse, tmp_path: Path) -> None:
     assert records.recall(RELEASE) is None
+    assert records.count() == 0
     assert records.remember(RELEASE, [SDIST, WHEEL]) == (WHEEL, SDIST)
+    assert records.count() == 1
     assert FirstUse(tmp_path / "store").recall(RELEASE) == (WHEEL, SDIST)
     assert record_file(tmp_path).stat().st_mode & 0o777 == 0o600
     assert os.listdir(tmp_path / "store" / "tmp") == []
