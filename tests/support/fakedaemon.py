@@ -6,18 +6,16 @@ import contextlib
 import os
 import socket
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from virtual_sprawl import protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-__all__ = ["FakeDaemon", "Request", "frame", "serving"]
+__all__ = ["Answer", "FakeDaemon", "Request", "frame", "listening", "serving"]
 
 _RECEIVE_SECONDS = 30
+_LONGEST_ADDRESS = 100
 
 
 @dataclass(frozen=True)
@@ -32,26 +30,26 @@ class Request:
         return protocol.decode_fields(self.payload)
 
 
-Answer = "Callable[[Request, socket.socket], bytes | None]"
+Answer = Callable[[Request, socket.socket], bytes | None]
+"""Returns the bytes to send, or None after it has done what is to be done itself."""
 
 
 def frame(kind: int, strings: Sequence[bytes | str] = ()) -> bytes:
     """Return the bytes of one frame."""
-    return protocol.encode_frame(
-        kind, protocol.encode_strings(s.encode() if isinstance(s, str) else s for s in strings)
-    )
+    encoded = (string.encode() if isinstance(string, str) else string for string in strings)
+    return protocol.encode_frame(kind, protocol.encode_strings(encoded))
 
 
 @dataclass
 class FakeDaemon:
-    """Serves one socket from a thread; `answer` gives the bytes to send, or None after it has done so itself."""
+    """What came to the socket while it was served."""
 
-    path: Path
-    answer: Callable[[Request, socket.socket], bytes | None]
+    answer: Answer
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
 
-    def serve(self, listener: socket.socket) -> None:
+    def accept(self, listener: socket.socket) -> None:
+        """Serve connections, each from a thread of its own, until the listener is shut."""
         while True:
             try:
                 connection, _ = listener.accept()
@@ -74,27 +72,33 @@ class FakeDaemon:
 
 
 @contextlib.contextmanager
-def serving(
-    path: Path, answer: Callable[[Request, socket.socket], bytes | None], *, backlog: int = 64
-) -> Iterator[FakeDaemon]:
-    """Serve `path`, in a directory as the daemon makes it, for the length of the block."""
+def listening(path: Path, backlog: int = 64) -> Iterator[socket.socket]:
+    """Listen on `path`, in a directory as the daemon makes it; nobody accepts."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     listener = socket.socket(socket.AF_UNIX)
-    # A pytest directory can be longer than an address.
     directory = os.open(path.parent, os.O_RDONLY)
     try:
-        listener.bind(f"/proc/self/fd/{directory}/{path.name}" if len(str(path)) > 100 else str(path))
+        # A test's directory can be longer than an address.
+        short = f"/proc/self/fd/{directory}/{path.name}"
+        listener.bind(short if len(str(path)) > _LONGEST_ADDRESS else str(path))
+        listener.listen(backlog)
+        yield listener
     finally:
         os.close(directory)
-    listener.listen(backlog)
-    daemon = FakeDaemon(path, answer)
-    thread = threading.Thread(target=daemon.serve, args=(listener,), daemon=True)
-    thread.start()
-    try:
-        yield daemon
-    finally:
-        # close() alone does not wake a thread in accept().
-        listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join()
         path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def serving(path: Path, answer: Answer) -> Iterator[FakeDaemon]:
+    """Serve `path` for the length of the block."""
+    with listening(path) as listener:
+        daemon = FakeDaemon(answer)
+        thread = threading.Thread(target=daemon.accept, args=(listener,), daemon=True)
+        thread.start()
+        try:
+            yield daemon
+        finally:
+            # close() alone does not wake a thread in accept().
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()

@@ -6,14 +6,14 @@ import functools
 import os
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["SUPPORTED", "interpreters", "newest", "on_each_interpreter"]
+__all__ = ["SUPPORTED", "interpreter_cases", "interpreters", "newest", "on_each_interpreter"]
 
 SUPPORTED = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 """Versions that the hook supports; each is a test or a skip that says so."""
@@ -47,12 +47,10 @@ def newest() -> Path:
     pytest.skip("no supported CPython on this machine")
 
 
-def on_each_interpreter(
-    *versions: str, argument: str = "python"
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Parametrise a test over interpreters (all supported ones by default); `argument` gets the path."""
+def interpreter_cases(*versions: str) -> list[Any]:
+    """Return parameters for a test or fixture, one interpreter each; a missing one is a visible skip."""
     found = interpreters()
-    cases = [
+    return [
         pytest.param(found[version], id=version)
         if version in found
         else pytest.param(
@@ -60,7 +58,13 @@ def on_each_interpreter(
         )
         for version in versions or SUPPORTED
     ]
-    return pytest.mark.parametrize(argument, cases)
+
+
+def on_each_interpreter(
+    *versions: str, argument: str = "python"
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Parametrise a test over interpreters (all supported ones by default); `argument` gets the path."""
+    return pytest.mark.parametrize(argument, interpreter_cases(*versions))
 
 
 def _candidates() -> Iterator[Path]:

@@ -76,7 +76,7 @@ class HandmadeSet:
 def make_set(
     store: Path, python: Path, files: Mapping[str, str | bytes], *, bytecode: bool = False
 ) -> HandmadeSet:
-    """Lay `files` (paths relative to site-packages) into one entry of `store`, and a set over it for `python`.
+    """Lay `files` (relative to site-packages) into one entry of `store`, and a set over it for `python`.
 
     `bytecode` lets the interpreter compile the entry.
     """
@@ -101,8 +101,7 @@ def _link_set(store: Path, interpreter: Interpreter, packages: Path) -> Handmade
     up = "../" * 5
     for child in packages.iterdir():
         (site_packages / child.name).symlink_to(up + os.fspath(child.relative_to(store)))
-    client = clientcopy.ensure_client_copy(store, CLIENT / "virtual_sprawl")
-    clientcopy.compile_client_copy(interpreter.executable, store / "client" / client)
+    client = _client_copy(store, interpreter.executable)
     name = clientcopy.COPY_NAME
     (site_packages / name).symlink_to(f"{up}client/{client}/{name}")
     (site_packages / f"{name}.pth").write_text(f"import {name}.enter; {name}.enter.enter()\n")
@@ -113,11 +112,19 @@ def _link_set(store: Path, interpreter: Interpreter, packages: Path) -> Handmade
     home = os.path.dirname(interpreter.executable)
     (path / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
     (path / "set.json").write_text("{}")
+    (path / "boot").write_text("a boot long ago\n")
     (path / "lease").touch(mode=0o600)
     index = setindex.encode(interpreter.cache_tag, str(path), str(site_packages), _top(packages, interpreter))
     (path / "index").write_bytes(index)
     (path / "index").chmod(0o600)
     return HandmadeSet(path, site_packages, index)
+
+
+@functools.cache
+def _client_copy(store: Path, executable: str) -> str:
+    client = clientcopy.ensure_client_copy(store, CLIENT / "virtual_sprawl")
+    clientcopy.compile_client_copy(executable, store / "client" / client)
+    return client
 
 
 def _top(packages: Path, interpreter: Interpreter) -> dict[str, tuple[int, str]]:
