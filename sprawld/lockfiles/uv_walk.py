@@ -4,14 +4,15 @@ Specification: uv's answers, which the conformance tests hold.
 
 1. Markers of edges are simplified under the conditions of their parent: they mean something only while
    walking from the roots. Packages that no walk reaches are not looked at.
-2. Conflict markers speak of active projects, extras and groups. Extras become active along edges, so first
-   walks collect them: whenever one finds an extra that a conflict set names, the walk starts again, and
-   what only seemed reachable is gone.
+2. Conflict markers speak of active projects, extras and groups. Members of groups are settled first, in
+   order. Extras become active along edges, so a walk collects them: whenever it finds an extra that a
+   conflict set names it starts again, and what only seemed reachable is gone.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ._toml import Fault, shown
@@ -36,7 +37,8 @@ def select(lock: UvLock, environment: Environment, wanted: Wanted) -> tuple[Pin,
     """Return the pins that apply, sorted by name; raises Fault."""
     _check_environment(lock, environment)
     begin = start(lock, wanted)
-    active = _activate(lock, environment, begin)
+    begin, active = _first_edges(lock, environment, begin)
+    active = _activate(lock, environment, begin, active)
     selected: dict[NormalizedName, Package] = {}
     via: dict[NormalizedName, set[str]] = {}
     for parent, package, _ in _walk(lock, environment, begin, active):
@@ -68,10 +70,22 @@ def _check_environment(lock: UvLock, environment: Environment) -> None:
         )
 
 
-def _activate(lock: UvLock, environment: Environment, begin: Start) -> frozenset[str]:
-    """Return the active items of conflict sets; Fault `select.conflict` if two of one set are active."""
+def _first_edges(lock: UvLock, environment: Environment, begin: Start) -> tuple[Start, frozenset[str]]:
+    """Settle which edges of groups and scripts hold, each with what the ones before it made active."""
     named = frozenset().union(*lock.conflicts)
     active = begin.active & named
+    held = []
+    for parent, edge in begin.edges:
+        extras = _extras_of(edge) & named
+        if edge.marker is None or holds(edge.marker, environment, extras=active | extras):
+            held.append((parent, edge))
+            active |= extras
+    return replace(begin, edges=tuple(held)), active
+
+
+def _activate(lock: UvLock, environment: Environment, begin: Start, active: frozenset[str]) -> frozenset[str]:
+    """Return the active items of conflict sets; Fault `select.conflict` if two of one set are active."""
+    named = frozenset().union(*lock.conflicts)
     while True:
         for _, _, edge in _walk(lock, environment, begin, active, collecting=True):
             found = (_extras_of(edge) & named) - active if edge is not None else frozenset()
@@ -111,24 +125,23 @@ def _walk(
                 seen.add((package.index, extra))
                 queue.append((package, extra))
 
-    def follow(parent: str, edge: Edge) -> Iterator[tuple[str, Package, Edge]]:
-        if edge.marker is not None:
-            extras = active | _extras_of(edge) if collecting else active
-            if not holds(edge.marker, environment, extras=extras):
-                return
-        target = _target(lock, edge, environment)
-        yield parent, target, edge
-        push(target, edge.extras)
-
     for package in begin.packages:
         yield "", package, None
         push(package, (extra for owner, extra in begin.extras if owner is package))
     for parent, edge in begin.edges:
-        yield from follow(parent, edge)
+        target = _target(lock, edge, environment)
+        yield parent, target, edge
+        push(target, edge.extras)
     while queue:
         package, extra = queue.popleft()
         for edge in package.dependencies if extra is None else package.extras.get(extra, ()):
-            yield from follow(package.name, edge)
+            if edge.marker is not None:
+                extras = active | _extras_of(edge) if collecting else active
+                if not holds(edge.marker, environment, extras=extras):
+                    continue
+            target = _target(lock, edge, environment)
+            yield package.name, target, edge
+            push(target, edge.extras)
 
 
 def _extras_of(edge: Edge) -> frozenset[str]:
