@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from sprawld.store import failpoints
 
 NOBODY = 65534
+
+
+@contextlib.contextmanager
+def nobodys_directory() -> Iterator[Path]:
+    """Yield a directory that an unprivileged user owns and can reach; pytest's own are closed to it."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        path = Path(name, "nobodys")
+        path.mkdir()
+        os.chmod(name, 0o755)
+        os.chown(path, NOBODY, NOBODY)
+        yield path
+        shutil.rmtree(path)  # as root, whatever the modes
 
 
 def run_as(uid: int, work: Callable[[], object]) -> None:
