@@ -148,7 +148,8 @@ class _Staged:
         if directory not in self._directories:
             self._make_directory(directory)
         is_script = path.startswith("bin/")
-        mode = 0o555 if member.executable or (is_script and member.name in self._wheel.moved) else 0o444
+        # Archives made on other systems carry no executable bit: scripts get theirs in any case.
+        mode = 0o555 if member.executable or is_script else 0o444
         digest = hashlib.sha256()
         recorded = digest if row is None or row.algorithm == "sha256" else hashlib.new(row.algorithm)
         size = 0

@@ -250,10 +250,12 @@ class _Worker:
 
     @property
     def is_alive(self) -> bool:
-        return self._process.returncode is None and not self._results.at_eof()
+        return self._process.returncode is None and not self._results.at_eof() and not self._jobs.is_closing()
 
     async def ask(self, job: UnpackJob) -> ManifestSummary | SprawlError | None:
         """Send a job and return its result; None when the worker died or answered nonsense."""
+        if not self.is_alive:  # uvloop has another error for each way of writing to a closed pipe
+            return None
         try:
             self._jobs.write(job.to_line())
             await self._jobs.drain()
