@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.wheels import build_wheel
 from virtual_sprawl.servicefiles import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.index import SimpleIndex
     from tests.support.sandbox import Sandbox
 
 pytestmark = pytest.mark.functional
@@ -123,6 +125,53 @@ def test_the_unit_and_the_clients_agree_on_the_socket(tmp_path: Path, units: Pat
     ]
     rendered = line.partition("=")[2].replace("%t", "/run/user/1000")
     assert rendered == locations.socket_path({"XDG_RUNTIME_DIR": "/run/user/1000", "HOME": "/home/x"})
+
+
+def system_calls(tmp_path: Path, group: str) -> set[str]:
+    """Return the system calls of one of systemd's groups."""
+    found = set()
+    for line in analyze(tmp_path, "syscall-filter", group).stdout.split("\n"):
+        name = line.strip()
+        if line.startswith(" ") and not name.startswith("#"):
+            found |= system_calls(tmp_path, name) if name.startswith("@") else {name}
+    return found
+
+
+def test_the_daemon_makes_no_system_call_that_the_unit_forbids(
+    sandbox: Sandbox, index: SimpleIndex, tmp_path: Path
+) -> None:
+    """Traced from its start, through download, unpacking, a set and gc, to its end; workers included."""
+    trace, counted = tool("strace"), tmp_path / "counted"
+    allowed = system_calls(tmp_path, "@system-service")
+    allowed -= system_calls(tmp_path, "@privileged") | system_calls(tmp_path, "@resources")
+    assert "openat" in allowed
+    assert "setpriority" not in allowed
+    program = tmp_path / "sprawld"
+    program.write_text(
+        f'#!/bin/sh\nexec {trace} -f -qq -c -U name -o {counted} {sys.executable} -m sprawld "$@"\n'
+    )
+    program.chmod(0o755)
+    # A pipe ends when strace has written its table; the daemon's lock is free some time before that.
+    os.mkfifo(counted)
+    pipe = os.fdopen(os.open(counted, os.O_RDONLY | os.O_NONBLOCK))
+    sandbox.environ["VIRTUAL_SPRAWL_DAEMON"] = str(program)
+    wheel = build_wheel(tmp_path, "alpha", "1.0", {"alpha/__init__.py": "WHO = 'alpha'\n"})
+    index.add(wheel)
+    lock = (
+        'lock-version = "1.0"\ncreated-by = "a test"\n[[packages]]\nname = "alpha"\nversion = "1.0"\n'
+        f'index = "{index.url}"\n[[packages.wheels]]\nname = "{wheel.name}"\n'
+        f'url = "{index.file_url(wheel.name)}"\nhashes = {{sha256 = "{index.sha256(wheel.name)}"}}\n'
+    )
+    project = sandbox.project("one", {"script.py": "import alpha; print(alpha.WHO)", "pylock.toml": lock})
+    assert sandbox.sprawl("run", project / "script.py").stdout == "alpha\n"
+    sandbox.ctl("gc")
+    sandbox.close()
+    os.set_blocking(pipe.fileno(), True)
+    with pipe:
+        made = {line.strip() for line in pipe if not line.startswith("-")} - {"syscall", "total"}
+    assert {"openat", "renameat2", "rename"} & made
+    # SQLite as root gives new journals the owner of their database, and does not mind a refusal.
+    assert made - allowed <= ({"fchown"} if os.geteuid() == 0 else set())
 
 
 @contextlib.contextmanager
