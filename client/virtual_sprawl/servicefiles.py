@@ -3,8 +3,8 @@
 1. Files appear by rename; only files that carry our mark are ever overwritten or removed, so that a unit
    somebody wrote by hand is safe.
 2. Nothing is enabled or started unless `--now` asks for it: the commands to do so are printed.
-3. The daemon must find the store its clients use: XDG_CACHE_HOME as it is now is written into the unit,
-   because a service manager starts without the shell's variables.
+3. The daemon must find the store its clients use, and the settings its user has: the variables of `PASSED_ON`
+   are written into the unit as they are now, because a service manager starts without the shell's.
 
 Specifications: systemd.unit(5), systemd.syntax(7), launchd.plist(5).
 """
@@ -27,8 +27,8 @@ PROPERTY_LIST = LABEL + ".plist"
 MARK = "Written by `sprawlctl service install`"
 USERNS = "sprawld.service.d/50-userns.conf"
 UNITS = ("sprawld.socket", "sprawld.service")
-# Passed on to the daemon if set: together with HOME they decide where the store lies.
-PASSED_ON = ("XDG_CACHE_HOME",)
+# Paths only: a proxy's address may hold a password, and a unit is a file that others can read.
+PASSED_ON = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR")
 COMMAND_SECONDS = 30.0
 
 EXIT_REFUSED = 1
@@ -74,11 +74,14 @@ def render(
     `program` is the absolute path of sprawld; with `userns` the drop-in that needs user name spaces is there.
     Raises ServiceError `service.bad-path` for a path no unit can hold.
     """
-    for path in (program, *(environ.get(name, "") for name in PASSED_ON)):
-        # Whether systemd expands a variable in the name of a program depends on its version.
-        if not path.isprintable() or "$" in path or (path and not path.startswith("/")):
+    # Relative ones mean nothing to a daemon, whose working directory is the root.
+    passed_on = {name: environ[name] for name in PASSED_ON if environ.get(name, "").startswith("/")}
+    # Whether systemd expands a variable in the name of a program depends on its version.
+    if "$" in program or not program.startswith("/"):
+        raise ServiceError("service.bad-path", f"{program!r} cannot be the program of a service")
+    for path in (program, *passed_on.values()):
+        if not path.isprintable():
             raise ServiceError("service.bad-path", f"{path!r} cannot be written into a service file")
-    passed_on = {name: environ[name] for name in PASSED_ON if environ.get(name)}
     directory = service_directory(environ, platform)
     if platform == "darwin":
         return [ServiceFile(f"{directory}/{PROPERTY_LIST}", _property_list(program, environ, passed_on))]

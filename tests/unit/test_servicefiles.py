@@ -58,10 +58,20 @@ def test_the_store_of_the_clients_is_the_store_of_the_service(environ: dict[str,
 
 @pytest.mark.parametrize("path", ["/opt/\nExecStartPre=/bin/evil", "relative/sprawld", "/opt/$HOME/sprawld"])
 def test_paths_that_no_unit_can_hold_are_refused(environ: dict[str, str], path: str) -> None:
-    for program, variables in ((path, {}), (PROGRAM, {"XDG_CACHE_HOME": path})):
+    for platform in ("linux", "darwin"):
         with pytest.raises(ServiceError) as caught:
-            render(program, {**environ, **variables}, "linux")
+            render(path, environ, platform)
         assert caught.value.code == "service.bad-path"
+
+
+def test_variables_cannot_add_lines_and_relative_ones_are_left_out(environ: dict[str, str]) -> None:
+    with pytest.raises(ServiceError) as caught:
+        render(PROGRAM, {**environ, "XDG_CACHE_HOME": "/opt\nExecStartPre=/bin/evil"}, "linux")
+    assert caught.value.code == "service.bad-path"
+    relative = render(
+        PROGRAM, {**environ, "XDG_CONFIG_HOME": "config", "SSL_CERT_FILE": "certs.pem"}, "linux"
+    )
+    assert "Environment=" not in named(relative)["sprawld.service"]
 
 
 def test_the_property_list_says_what_launchd_needs(tmp_path: Path, environ: dict[str, str]) -> None:
