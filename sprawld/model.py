@@ -102,6 +102,8 @@ class Source:
     """Index URL a registry package is pinned to; None is the user's default index."""
     extra_indexes: tuple[str, ...] = ()
     """Further index URLs that the lock or its project names for it, in order."""
+    find_links: tuple[str, ...] = ()
+    """URLs of pages, and absolute paths of directories or pages, that list files of any package."""
     url: str | None = None
     """Archive or repository URL."""
     reference: str | None = None

@@ -19,13 +19,10 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.utils import NormalizedName
 
-from sprawld.errors import LockError
-from sprawld.model import Project
-
 from ._toml import Fault, Table, at, get, invalid, read_text, reading, shown, table, tables
 from .artifacts import package_name
+from .local_name import local_project
 from .pipfile_entry import Entry, Index, from_table
-from .pyproject import read_pyproject
 from .sources import index_url
 from .wanted import active_extras, active_groups
 
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from sprawld.model import Environment, Pin, Wanted
+    from sprawld.model import Environment, Pin, Project, Wanted
 
 __all__ = ["PipfileLock", "read"]
 
@@ -114,7 +111,7 @@ def read(path: Path, root: Path | None = None) -> PipfileLock:
         warnings = list(_differences(sections))
         if any(get(source, "verify_ssl", bool) is False for source in sources):
             warnings.append("the lock asks for verify_ssl = false, which is not honoured")
-    project, project_file = _project(path)
+    project, project_file = local_project(path)
     return PipfileLock(
         path=path,
         format=f"pipfile {spec or 2017}",
@@ -189,12 +186,3 @@ def _renamed(wanted: Wanted) -> Wanted:
         only_groups=names(wanted.only_groups),
         no_groups=names(wanted.no_groups),
     )
-
-
-def _project(path: Path) -> tuple[Project, Path]:
-    """Return the project as far as a pyproject.toml beside the lock tells; pipenv itself needs none."""
-    try:
-        pyproject = read_pyproject(path.parent)
-    except LockError:
-        return Project(root=path.parent), path.parent / "pyproject.toml"
-    return Project(root=path.parent, name=pyproject.name, version=pyproject.version), pyproject.path

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 __all__ = [
     "ARCHIVES",
     "FILE_SCHEME",
+    "VARIABLE",
     "directory_source",
     "file_url_path",
     "index_url",
     "is_full_commit",
     "vcs_source",
+    "without_variables",
 ]
 
 FILE_SCHEME: Final = "file:"
@@ -35,8 +37,8 @@ _FULL_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # Poetry writes a local repository as `file://None/path`, for it takes the host of the URL to be None.
 _FILE_URL: Final = re.compile(r"file:(?://(?:localhost|None)?(?=/))?(?P<path>[^?#]*)", re.IGNORECASE)
 
-_USER_INFORMATION: Final = re.compile(r"(?P<scheme>https?://)(?P<user>[^/?#]*@)", re.IGNORECASE)
-_VARIABLE: Final = re.compile(r"\$\{[^}]*\}")
+_USER_INFORMATION: Final = re.compile(r"(?P<scheme>[a-z+]+://)(?P<user>[^/?#]*@)", re.IGNORECASE)
+VARIABLE: Final = re.compile(r"\$\{[^}]*\}")
 
 
 def is_full_commit(text: str) -> bool:
@@ -52,22 +54,27 @@ def file_url_path(root: Path, url: str) -> Path:
     return local_path(root, unquote(match["path"]))
 
 
-def index_url(url: str) -> str:
-    """Return the URL of an index; a variable in it (`${NAME}`) is allowed where credentials stand.
+def without_variables(url: str) -> str:
+    """Return a URL without variables (`${NAME}`), which are allowed only where credentials stand.
 
     Such credentials are dropped: they come from the user's own settings. Raises Fault `lock.url-refused` for
-    variables elsewhere and for URLs that are not http(s).
+    variables anywhere else.
     """
     match = _USER_INFORMATION.match(url)
     if match is not None and "$" in match["user"]:
         url = match["scheme"] + url[match.end() :]
-    if _VARIABLE.search(url):
+    if VARIABLE.search(url):
         raise Fault(
             "lock.url-refused",
-            f"index URL depends on an environment variable: {shown(repr(url.rpartition('@')[2]))}",
-            hint="name the index in your own settings",
+            f"URL depends on an environment variable: {shown(repr(url.rpartition('@')[2]))}",
+            hint="for an index, name it in your own settings",
         )
-    return web_url(url)
+    return url
+
+
+def index_url(url: str) -> str:
+    """Return the http(s) URL of an index; raises Fault `lock.url-refused`."""
+    return web_url(without_variables(url))
 
 
 def directory_source(root: Path, path: str, *, editable: bool, subdirectory: str | None = None) -> Source:
