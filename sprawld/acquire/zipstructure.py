@@ -40,7 +40,8 @@ MAX_TOTAL_RATIO: Final = 100
 TOTAL_RATIO_FREE_BYTES: Final = 64 << 20
 """The same for an archive as a whole; the highest ratio of the wheels looked at is 8."""
 
-_CENTRAL: Final = struct.Struct("<4s6H3L5H2L")
+# Left out of a central header: version made by, time, date, internal attributes.
+_CENTRAL: Final = struct.Struct("<4s2x3H4x3L4H2x2L")
 _LOCAL: Final = struct.Struct("<4s5H3L2H")
 _CENTRAL_SIGNATURE: Final = b"PK\x01\x02"
 _LOCAL_SIGNATURE: Final = b"PK\x03\x04"
@@ -56,6 +57,9 @@ _DESCRIPTOR_FLAG: Final = 1 << 3
 _UTF8_FLAG: Final = 1 << 11
 _KNOWN_FLAGS: Final = 1 << 1 | 1 << 2 | _DESCRIPTOR_FLAG | _UTF8_FLAG
 """Bits 1 and 2 tell how hard the deflater tried."""
+
+_MAX_VERSION: Final = 63
+"""6.3 of APPNOTE.TXT, times ten: other readers take no newer ones."""
 
 _DOS_DIRECTORY: Final = 0x10
 _TYPE_MASK, _TYPE_FILE, _TYPE_DIRECTORY = 0o170000, 0o100000, 0o040000
@@ -115,7 +119,7 @@ def _entries(directory: bytes, count: int) -> Iterator[_Entry]:
         ):
             raise malformed("the central directory has fewer entries than the archive's end says")
         fields = _CENTRAL.unpack_from(directory, position)
-        following = position + _CENTRAL.size + fields[10] + fields[11] + fields[12]
+        following = position + _CENTRAL.size + sum(fields[7:10])
         if following > len(directory):
             raise malformed("an entry reaches beyond the central directory")
         yield _entry(directory[position:following], fields)
@@ -125,29 +129,12 @@ def _entries(directory: bytes, count: int) -> Iterator[_Entry]:
 
 
 def _entry(record: bytes, fields: tuple[int, ...]) -> _Entry:
-    (
-        _,
-        _,
-        _,
-        flags,
-        method,
-        _,
-        _,
-        crc,
-        compressed,
-        size,
-        name_length,
-        extra_length,
-        _,
-        disk,
-        _,
-        attributes,
-        offset,
-    ) = fields
+    _, version, flags, method, crc, compressed, size, name_length, extra_length, _, disk, *rest = fields
+    attributes, offset = rest
     name_end = _CENTRAL.size + name_length
     raw_name = record[_CENTRAL.size : name_end]
     name = decode_name(raw_name, utf8=bool(flags & _UTF8_FLAG))
-    _check_kind(name, flags, method, attributes)
+    _check_kind(name, version, flags, method, attributes)
     if extra_length or _MAX32 in (compressed, size, offset) or disk:
         extra = _extra_fields(record[name_end : name_end + extra_length], name)
         _check_unicode_path(extra, raw_name, name)
@@ -166,11 +153,15 @@ def _entry(record: bytes, fields: tuple[int, ...]) -> _Entry:
     return _Entry(offset, member, raw_name, flags, record[6:30])
 
 
-def _check_kind(name: str, flags: int, method: int, attributes: int) -> None:
+def _check_kind(name: str, version: int, flags: int, method: int, attributes: int) -> None:
     """Let regular files and directories in that are stored or deflated, and nothing else."""
     if flags & ~_KNOWN_FLAGS:
         kind = "encrypted" if flags & _ENCRYPTED_FLAGS else f"of an unknown kind (flags {flags:#x})"
         raise WheelError("zip.unsupported", f"the member {shown(name)} is {kind}")
+    if version > _MAX_VERSION:
+        raise WheelError(
+            "zip.unsupported", f"the member {shown(name)} needs version {version / 10} of the format"
+        )
     if method not in (STORED, DEFLATED):
         raise WheelError("zip.unsupported", f"the member {shown(name)} uses compression method {method}")
     if method == STORED and flags & _DESCRIPTOR_FLAG:
