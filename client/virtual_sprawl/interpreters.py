@@ -8,7 +8,6 @@
 """
 
 import os
-import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -206,8 +205,6 @@ def _of_directories(directories: "Sequence[str]", minor: "Optional[int]") -> "It
 
 
 def _of_frameworks(minor: "Optional[int]") -> "Iterator[Interpreter]":
-    if sys.platform != "darwin":
-        return
     for framework in ("Python", "PythonT"):
         versions = f"{_FRAMEWORKS}/{framework}.framework/Versions"
         for name in _listed(versions):
@@ -247,14 +244,14 @@ def _exact(found: "list[Interpreter]", micro: int) -> "Optional[Interpreter]":
         if interpreter.micro == micro:
             return interpreter
     for interpreter in found:
-        if interpreter.micro is None and _ask(interpreter) and interpreter.micro == micro:
+        if interpreter.micro is None and _ask(interpreter) == micro:
             return interpreter
     return None
 
 
 def _newest(found: "list[Interpreter]") -> "Optional[Interpreter]":
     if len(found) > 1:
-        found = [each for each in found if each.micro is not None or _ask(each)]
+        found = [each for each in found if each.micro is not None or _ask(each) is not None]
     # max() takes the first of equals.
     return max(found, key=_rank, default=None)
 
@@ -264,8 +261,8 @@ def _rank(interpreter: Interpreter) -> "tuple[int, int, int, bool]":
     return interpreter.minor, micro, interpreter.serial, not interpreter.free_threaded
 
 
-def _ask(interpreter: Interpreter) -> bool:
-    """Fill in the micro version; False if the interpreter does not run."""
+def _ask(interpreter: Interpreter) -> "Optional[int]":
+    """Fill in and return the micro version; None if the interpreter does not run."""
     micro = _micro_in_header(interpreter)
     if micro is None:
         import subprocess
@@ -282,9 +279,9 @@ def _ask(interpreter: Interpreter) -> bool:
             ).stdout
             micro = int(said)
         except (OSError, ValueError, subprocess.SubprocessError):
-            return False
+            return None
     interpreter.micro = micro
-    return True
+    return micro
 
 
 def _micro_in_header(interpreter: Interpreter) -> "Optional[int]":

@@ -107,7 +107,10 @@ def tags(directory: str) -> "list[str] | None":
 
 def answer() -> "dict[str, object]":
     """Return everything the daemon wants to know."""
-    known = {"implementation": sys.implementation.name, "version": list(sys.version_info[:3])}
+    known: dict[str, object] = {
+        "implementation": sys.implementation.name,
+        "version": list(sys.version_info[:3]),
+    }
     if sys.version_info < OLDEST or sys.implementation.name != "cpython":
         return known
     threads = "t" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""

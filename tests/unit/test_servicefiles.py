@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from virtual_sprawl import servicefiles
-from virtual_sprawl.servicefiles import ServiceError, ServiceFile, install, render, status, uninstall
+from virtual_sprawl import service_command
+from virtual_sprawl.servicefiles import ServiceError, ServiceFile, install, installed, render, uninstall
 
 PROGRAM = "/opt/sprawl/bin/sprawld"
 
@@ -98,11 +98,12 @@ def test_the_property_list_says_what_launchd_needs(tmp_path: Path, environ: dict
 def test_install_and_uninstall_leave_nothing(tmp_path: Path, environ: dict[str, str]) -> None:
     for platform in ("linux", "darwin"):
         files = render(PROGRAM, environ, platform)
-        assert {state for _, state in status(files)} == {"absent"}
+        assert {file.state() for file in files} == {"absent"}
         assert install(files) == [file.path for file in files]
-        assert {state for _, state in status(files)} == {"current"}
+        assert {file.state() for file in files} == {"current"}
         assert all(Path(file.path).stat().st_mode & 0o777 == 0o644 for file in files)
         assert install(files) == []
+        assert installed(environ, platform) == [file.path for file in files]
         newer = render("/new/sprawld", environ, platform)
         assert len(install(newer)) == 1
         assert sorted(uninstall(environ, platform)) == sorted(file.path for file in files)
@@ -143,7 +144,7 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path, environ: dict[
 
 def parse(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    servicefiles.configure(parser)
+    service_command.configure(parser)
     return parser.parse_args(words)
 
 
