@@ -10,6 +10,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -23,8 +24,17 @@ from sprawld.acquire.wheelfile import read_wheel
 from sprawld.acquire.wheelmetadata import parse_entry_points, parse_filename, parse_metadata, parse_wheel_file
 from sprawld.acquire.zipstructure import read_members
 from sprawld.errors import WheelError
-from tests.support.odd_wheels import ODD
-from tests.support.wheels import Member, wheel_members, write_zip
+from tests.support.odd_wheels import ODD, TIMESTAMP
+from tests.support.wheels import (
+    DEFLATED,
+    DESCRIPTOR_FLAG,
+    STORED,
+    UTF8_FLAG,
+    Member,
+    wheel_members,
+    write_zip,
+    zip_bytes,
+)
 
 pytestmark = [pytest.mark.property, pytest.mark.timeout(600)]
 
@@ -100,6 +110,37 @@ def mutants(draw: st.DrawFn) -> bytes:
     return bytes(archive)
 
 
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "name": st.sampled_from([b"a", b"b", b"A", b"a/b", b"b/", b"c d", "\u00e9".encode(), "e\u0301".encode()]),
+    "content": st.sampled_from([b"", b"x", b"ab" * 500, bytes(9000)]),
+    "method": st.sampled_from([STORED, DEFLATED]),
+    "mode": st.sampled_from([0, 0o644, 0o100644, 0o100755, 0o040755, 0o120777]),
+    "flags": st.sampled_from([0, UTF8_FLAG, UTF8_FLAG | 2, UTF8_FLAG | DESCRIPTOR_FLAG, 1]),
+    "host": st.sampled_from([0, 3, 10]),
+    "extra": st.sampled_from([b"", TIMESTAMP, b"\x01\0\0\0", b"\xff"]),
+    "comment": st.sampled_from([b"", b"comment", b"PK\x01\x02"]),
+    "local_extra": st.sampled_from([None, b"", TIMESTAMP]),
+    "local_name": st.sampled_from([None, b"z"]),
+    "local_size": st.sampled_from([None, 0, 1]),
+    "local_crc": st.sampled_from([None, 0]),
+    "claimed_size": st.sampled_from([None, 0, 1, 1000]),
+    "claimed_crc": st.sampled_from([None, 0]),
+    "padding": st.sampled_from([b"", b"\0"]),
+}
+
+
+@st.composite
+def crafted(draw: st.DrawFn) -> bytes:
+    """Return an archive whose members are honest but for a field here and there."""
+    members = []
+    for _ in range(draw(st.integers(1, 4))):
+        odd = draw(st.lists(st.sampled_from(sorted(FIELDS)), max_size=3, unique=True))
+        honest = {"name": b"m%d" % len(members), "content": b"content " * 20}
+        members.append(Member(**{**honest, **{field: draw(FIELDS[field]) for field in odd}}))
+    comment = draw(st.sampled_from([b"", b"", b"comment", b"PK\x05\x06"]))
+    return zip_bytes(draw(st.permutations(members)), comment=comment)
+
+
 @contextlib.contextmanager
 def refusals(*prefixes: str) -> Iterator[None]:
     """Let a refusal with a fitting code pass; anything else fails the test."""
@@ -125,7 +166,7 @@ def our_reading(archive: bytes) -> dict[str, bytes] | None:
 
 
 @settings(max_examples=MUTANTS, deadline=None, database=None)
-@given(mutants())
+@given(st.one_of(mutants(), crafted()))
 def test_mutants_are_refused_or_read_as_zipfile_reads_them(archive: bytes) -> None:
     ours = our_reading(archive)
     if ours is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import tempfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,6 +20,7 @@ from .wheels import (
     wheel_filename,
     wheel_members,
     write_zip,
+    zip_bytes,
 )
 
 Build = Callable[[Path], Path]
@@ -76,11 +76,8 @@ def archive(**lies: object) -> Build:
     return lambda directory: write_zip(name_of(directory), members(), **lies)  # type: ignore[arg-type]
 
 
-def honest_bytes(directory: Path) -> bytes:
-    path = write_zip(directory / "other.zip", members())
-    content = path.read_bytes()
-    path.unlink()
-    return content
+def honest_bytes() -> bytes:
+    return zip_bytes(members())
 
 
 def wheel(**arguments: object) -> Build:
@@ -92,21 +89,21 @@ def wheel(**arguments: object) -> Build:
 
 def without_directory(directory: Path) -> Path:
     """The members alone, as a download that stopped early leaves them."""
-    content = honest_bytes(directory)
+    content = honest_bytes()
     path = name_of(directory)
     path.write_bytes(content[: content.index(b"PK\x01\x02")])
     return path
 
 
 def two_ends(directory: Path) -> Path:
-    content = honest_bytes(directory)
+    content = honest_bytes()
     path = name_of(directory)
     path.write_bytes(content + content[-22:])
     return path
 
 
 def zip_in_comment(directory: Path) -> Path:
-    return write_zip(name_of(directory), members(), comment=honest_bytes(directory))
+    return write_zip(name_of(directory), members(), comment=honest_bytes())
 
 
 def zip64_locator_lie(directory: Path) -> Path:
@@ -115,17 +112,12 @@ def zip64_locator_lie(directory: Path) -> Path:
 
 def zip64_end(listed: list[Member], *, locator_offset: int | None = None, count: int | None = None) -> bytes:
     """Return zip64 end record and locator for an archive of these members, or with a lie in them."""
-    plain = write_zip_bytes(listed)
+    plain = zip_bytes(listed)
     size, start = struct.unpack_from("<2L", plain, len(plain) - 10)
     number = len(listed) if count is None else count
     record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, number, number, size, start)
     position = start + size if locator_offset is None else locator_offset
     return record + struct.pack("<4sLQL", b"PK\x06\x07", 0, position, 1)
-
-
-def write_zip_bytes(listed: list[Member]) -> bytes:
-    with tempfile.TemporaryDirectory() as directory:
-        return write_zip(Path(directory) / "x", listed).read_bytes()
 
 
 def overlapping(directory: Path) -> Path:

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "Content",
@@ -23,6 +24,7 @@ __all__ = [
     "wheel_filename",
     "wheel_members",
     "write_zip",
+    "zip_bytes",
 ]
 
 Content = bytes | str
@@ -68,8 +70,13 @@ class Member:
     """Bytes in front of the local header."""
 
 
-def write_zip(
-    path: Path,
+def write_zip(path: Path, members: Iterable[Member], **oddities: Any) -> Path:
+    """Write a zip from members; keywords as for `zip_bytes`."""
+    path.write_bytes(zip_bytes(members, **oddities))
+    return path
+
+
+def zip_bytes(
     members: Iterable[Member],
     *,
     prefix: bytes = b"",
@@ -80,8 +87,8 @@ def write_zip(
     directory_size: int | None = None,
     directory_offset: int | None = None,
     before_end: bytes = b"",
-) -> Path:
-    """Write a zip from members; every keyword is a lie or an oddity of the archive as a whole."""
+) -> bytes:
+    """Return a zip made of members; every keyword is a lie or an oddity of the archive as a whole."""
     body = bytearray(prefix)
     central = bytearray()
     number = 0
@@ -109,8 +116,7 @@ def write_zip(
         start if directory_offset is None else directory_offset,
         len(comment),
     )
-    path.write_bytes(bytes(body) + comment + suffix)
-    return path
+    return bytes(body) + comment + suffix
 
 
 def compress(content: bytes, method: int) -> bytes:
