@@ -1,6 +1,6 @@
 """The commands of the tools: JSON in, JSON out. Their shapes are part of the interface.
 
-status   {}                          -> version, pid, uptime_s, socket, store {path, bytes, entries, sets, ...}
+status   {}                          -> version, pid, uptime_s, socket, store {path, bytes, entries, sets}
 gc       {dry_run, max_age_s}        -> sets, entries, bytes, items [{kind, name, bytes, reason}]
 select   {fields, python, platform}  -> lock, format, passed_over, warnings, packages
 install  {wheel, into}               -> entry, name, version, sha256, into
@@ -31,7 +31,7 @@ from .store.manifest import read_summary
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .model import Choice, Selection
+    from .model import Choice, Digest, Selection
     from .parts import Parts
     from .progress import Progress
     from .store.manifest import ManifestSummary
@@ -208,7 +208,7 @@ async def _install(
         if into:
             await _require_fitting(parts, Path(into), summary)
             await asyncio.to_thread(install_into, Path(into), entry, summary, wheel=wheel)
-            await asyncio.to_thread(parts.state.installs.record, Path(into), [digest], now=time.time())
+            await asyncio.to_thread(_record_install, parts, Path(into), digest)
     return {
         "entry": str(entry),
         "name": summary.name,
@@ -216,6 +216,13 @@ async def _install(
         "sha256": digest,
         "into": into or None,
     }
+
+
+def _record_install(parts: Parts, venv: Path, digest: Digest) -> None:
+    """Keep the entry alive as long as the venv is there, beside those installed before."""
+    installs = parts.state.installs
+    before = [install.entries for install in installs.all() if install.target == venv]
+    installs.record(venv, frozenset((digest,)).union(*before), now=time.time())
 
 
 async def _require_fitting(parts: Parts, venv: Path, summary: ManifestSummary) -> None:

@@ -41,6 +41,8 @@ __all__ = ["Answers", "serve"]
 
 log = logging.getLogger(__name__)
 
+TAKE_OVER_SECONDS = 15.0
+"""Longer than the grace that a stopping daemon gives its requests."""
 NO_LOCK_FRAME = protocol.encode_frame(protocol.NO_LOCK, b"")
 
 
@@ -96,7 +98,9 @@ async def serve(arguments: argparse.Namespace, environ: dict[str, str]) -> int:
     """Serve until stopped; return the exit code."""
     config = load_config(environ)
     inherited = service.inherited_socket()
-    with daemon_lock(config.store) as ours:
+    # A service manager's daemon takes over from one that a client started; among equals the first stays.
+    patience = TAKE_OVER_SECONDS if inherited is not None else 0.0
+    with daemon_lock(config.store, patience=patience) as ours:
         if not ours:
             log.info("another daemon serves %s", config.store)
             _say_ready(arguments.ready_fd, listening=False)
@@ -138,19 +142,19 @@ def _record_program(store: Path) -> None:
 async def _listen(
     config: Config, inherited: socket.socket | None, server: Server, ready_fd: int | None
 ) -> None:
-    listeners: list[Listener] = []
     sockets: list[socket.socket] = []
     notifier = service.Notifier()
-    own = config.store / "run" / "sock"
+    paths = dict.fromkeys((config.socket, config.store / "run" / "sock"))
     if inherited is not None:
         sockets.append(inherited)
+        # The manager's own socket; binding that path would take it away from the manager.
+        paths.pop(Path(os.fsdecode(inherited.getsockname())), None)
     with contextlib.ExitStack() as stack:
-        for path in dict.fromkeys((own,) if inherited is not None else (config.socket, own)):
+        for path in paths:
             listener = Listener(path)
             stack.callback(listener.close)
-            listeners.append(listener)
-        sockets += [listener.socket for listener in listeners]
-        _handle_signals(server, notifier)
+            sockets.append(listener.socket)
+        _handle_signals(server)
 
         def on_listening() -> None:
             log.info("serving %s on %s", config.store, config.socket)
@@ -159,12 +163,12 @@ async def _listen(
 
         alive = asyncio.create_task(notifier.keep_alive(lambda: not server.stopping))
         try:
-            await server.serve(sockets, on_listening)
+            await server.serve(sockets, on_listening, notifier.stopping)
         finally:
             alive.cancel()
 
 
-def _handle_signals(server: Server, notifier: service.Notifier) -> None:
+def _handle_signals(server: Server) -> None:
     loop = asyncio.get_running_loop()
 
     def stop(number: int) -> None:
@@ -172,7 +176,6 @@ def _handle_signals(server: Server, notifier: service.Notifier) -> None:
             log.warning("a second signal: leaving at once")
             os._exit(128 + number)
         log.info("stopping on signal %d", number)
-        notifier.stopping()
         server.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):

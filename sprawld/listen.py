@@ -16,7 +16,10 @@ import fcntl
 import os
 import socket
 import stat
+import time
 from typing import TYPE_CHECKING
+
+from virtual_sprawl import protocol
 
 from .errors import StoreError
 
@@ -28,6 +31,8 @@ __all__ = ["Listener", "daemon_lock", "private_directory"]
 
 BACKLOG = 512
 """A full backlog refuses at once with EAGAIN; a test suite may start hundreds of Pythons together."""
+TAKE_OVER_PAUSE_SECONDS = 0.05
+"""flock(2) has no deadline; this happens once, at the start of a supervised daemon."""
 SUN_PATH_BYTES = 103
 """Longest path that fits `sockaddr_un` everywhere: 104 bytes on macOS, with the final NUL."""
 
@@ -51,20 +56,41 @@ def private_directory(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def daemon_lock(store: Path) -> Iterator[bool]:
-    """Hold the right to serve `store`; yields False at once when another daemon has it."""
+def daemon_lock(store: Path, *, patience: float = 0.0) -> Iterator[bool]:
+    """Hold the right to serve `store`; yields False when another daemon has it.
+
+    With `patience`, seconds, the other daemon is asked to stop and waited for.
+    """
     private_directory(store)
     descriptor = os.open(store / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        ours = _try_lock(descriptor)
+        if not ours and patience:
+            _ask_to_stop(store / "run" / "sock")
+            give_up = time.monotonic() + patience
+            while not (ours := _try_lock(descriptor)) and time.monotonic() < give_up:
+                time.sleep(TAKE_OVER_PAUSE_SECONDS)
+        yield ours
     finally:
         # Never unlinked: a path that is locked, removed and made anew would be two locks.
         os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _ask_to_stop(path: Path) -> None:
+    request = protocol.encode_fields({"command": "stop"})
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(1.0)
+        connection.connect(str(path))
+        connection.sendall(protocol.encode_frame(protocol.CALL, request))
+        connection.recv(protocol.HEAD_BYTES)
 
 
 class Listener:

@@ -95,7 +95,12 @@ class Server:
         """True once a stop was asked for."""
         return self._stopping.is_set()
 
-    async def serve(self, sockets: list[socket.socket], on_listening: Callable[[], None]) -> None:
+    async def serve(
+        self,
+        sockets: list[socket.socket],
+        on_listening: Callable[[], object] = lambda: None,
+        on_stopping: Callable[[], object] = lambda: None,
+    ) -> None:
         """Accept until stopped, then let requests finish within the grace period."""
         loop = asyncio.get_running_loop()
         # The sockets were bound under the daemon's lock; given a path, asyncio would steal a live socket.
@@ -104,6 +109,7 @@ class Server:
         self._arm_idle_exit(loop)
         try:
             await self._stopping.wait()
+            on_stopping()
         finally:
             for server in servers:
                 server.close()

@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 
-from . import __version__, connection
+from . import __version__, connection, enable, service_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +70,28 @@ def _parser() -> argparse.ArgumentParser:
 
     stop = _command(commands, "stop", "stop the daemon; requests under way finish first", "sprawlctl stop")
     stop.set_defaults(run=_stop)
+
+    hook = _command(
+        commands,
+        "enable",
+        "put the start-up hook into an interpreter",
+        "sprawlctl enable -p python3.12 --user",
+    )
+    enable.configure_enable(hook)
+    unhook = _command(
+        commands,
+        "disable",
+        "take the start-up hook out of an interpreter",
+        "sprawlctl disable -p python3.12 --user",
+    )
+    enable.configure_disable(unhook)
+    service = _command(
+        commands,
+        "service",
+        "install, remove or show the files for systemd or launchd",
+        "sprawlctl service install",
+    )
+    service_command.configure(service)
     return parser
 
 
