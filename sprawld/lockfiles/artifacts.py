@@ -37,6 +37,7 @@ __all__ = [
     "hash_table",
     "is_wheel",
     "local_path",
+    "no_files",
     "package_name",
     "package_version",
     "relative_directory",
@@ -307,6 +308,11 @@ def artifact(
         size=size,
         yanked=yanked,
     )
+
+
+def no_files() -> Fault:
+    """Return the fault for a package whose listed files are all of kinds that are never installed."""
+    return Fault("select.no-wheel", "none of the files in the lock is a wheel or an sdist")
 
 
 def _is_plain(filename: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sprawld.model import Pin, Source
 
 from ._toml import Fault, at, invalid, shown
-from .artifacts import artifact, hash_table, local_path, relative_directory, web_url
+from .artifacts import artifact, hash_table, local_path, no_files, relative_directory, web_url
 from .markers import python_allowed
 from .sources import directory_source, file_url_path, vcs_source
 
@@ -48,12 +48,10 @@ def pin(entry: Entry, environment: Environment, root: Path) -> Pin:
         if package.archive is not None:
             # An archive may be a wheel; its name has to be taken from where it lies.
             found.append(_file(entry, root, package.archive, None))
-        return Pin(
-            name=entry.name,
-            version=entry.version,
-            source=source,
-            artifacts=tuple(file for file in found if file is not None),
-        )
+        artifacts = tuple(file for file in found if file is not None)
+        if found and not artifacts:
+            raise no_files()
+        return Pin(name=entry.name, version=entry.version, source=source, artifacts=artifacts)
 
 
 def _source(package: Package, root: Path) -> Source:

@@ -16,6 +16,7 @@ from .artifacts import (
     artifact,
     file_hash,
     local_path,
+    no_files,
     relative_directory,
     web_url,
 )
@@ -37,11 +38,14 @@ def pin(package: Package, root: Path, via: tuple[str, ...]) -> Pin:
     """
     with at(f"package[{package.index}] ({package.name})"):
         source = _source(package, root)
+        artifacts = tuple(_artifacts(package, source))
+        if not artifacts and package.kind in ("registry", "url", "path"):
+            raise no_files()
         return Pin(
             name=package.name,
             version=package.version,
             source=source,
-            artifacts=tuple(_artifacts(package, source)),
+            artifacts=artifacts,
             via=via,
         )
 

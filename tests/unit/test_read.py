@@ -14,9 +14,8 @@ APP = uv_lock(package("app", source='virtual = "."'))
 
 
 def age(*paths: Path) -> None:
-    """Rename a file to itself over a fresh inode whose status change is old enough to be believed."""
+    """Wait until the last change of these files is old enough for the cache to believe what was read."""
     for path in paths:
-        # The status change time cannot be set; waiting for it to pass is what the cache itself does.
         while path.stat().st_ctime_ns + 60_000_000 > _clock(path):
             pass
 

@@ -305,6 +305,15 @@ class TestSources:
         found = self.pin(tmp_path, f'path = "wheels/{name}"', files)
         assert (found.source.kind, found.artifacts[0].path) == ("path", tmp_path / "wheels" / name)
 
+    def test_a_package_without_any_file_that_can_be_installed(self, tmp_path: Path) -> None:
+        for files in (
+            "",
+            f'wheels = [{{ url = "https://files.example.org/a.egg", hash = "sha256:{DIGEST}" }}]',
+        ):
+            with pytest.raises(SelectionError) as caught:
+                self.pin(tmp_path, f'registry = "{INDEX}"', files)
+            assert caught.value.code == "select.no-wheel"
+
     def test_a_directory_of_wheels_as_an_index(self, tmp_path: Path) -> None:
         found = self.pin(tmp_path, 'registry = "wheels"', 'wheels = [{ path = "a-1.0-py3-none-any.whl" }]')
         assert found.artifacts[0].path == tmp_path / "wheels/a-1.0-py3-none-any.whl"
