@@ -10,6 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from ._toml import reading
 from .formats import recognise
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ def read_lock(path: Path, *, root: Path | None = None) -> Lock:
     form = recognise(path)
     # Each reader is loaded when a lock of its kind is first met.
     reader = importlib.import_module(f"{__package__}.{form}")
-    if form == "uv" and root is not None:
-        return cast("Lock", reader.read(path, root))
-    return cast("Lock", reader.read(path))
+    with reading(path):
+        if form == "uv" and root is not None:
+            return cast("Lock", reader.read(path, root))
+        return cast("Lock", reader.read(path))
 
 
 @dataclass(frozen=True, slots=True)

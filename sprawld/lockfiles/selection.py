@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sprawld.errors import LockError, SprawlError, error_from_code
 from sprawld.model import Selection
 
+from ._toml import reading
 from .choose import choose
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def select(
     hash. A `Choice` of kind `unresolved`, or whose artifact has neither URL nor path, is for an index to
     complete. Raises SelectionError (`select.*`) and LockError (`lock.*`) with the lock's path in the message.
     """
-    pins = lock.select(environment, wanted)
+    with reading(lock.path):
+        pins = lock.select(environment, wanted)
     choices = tuple(_choose(lock, pin, environment, allow_weak) for pin in pins)
     for choice, following in pairwise(choices):
         if choice.pin.name == following.pin.name:

@@ -179,7 +179,7 @@ LOCKS: dict[str, tuple[Make, str]] = {
     # local files and builds
     "path-without-hash": (from_source(f'path = "/srv/{WHEEL}"', "wheels = [{}]"), "lock.hash-missing"),
     "path-with-nul": (from_source('path = "a\\u0000b"'), "lock.invalid"),
-    "path-of-another-package": (from_source('path = "../b-1-py3-none-any.whl"', ONE), "lock.filename-mismatch"),
+    "path-of-other-package": (from_source('path = "../b-1-py3-none-any.whl"', ONE), "lock.filename-mismatch"),
     "editable-elsewhere": (from_source('editable = "../../elsewhere"'), "select.needs-build"),
     "directory-elsewhere": (pylock('directory = { path = "/srv/elsewhere" }'), "select.needs-build"),
     "sdist-only": (changed(WHEEL, "a-1.0.tar.gz"), "select.needs-build"),

@@ -1,0 +1,389 @@
+"""Properties of the lockfile readers: what they do with anything, and that they select what a lock says."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from packaging.markers import Marker as Reference
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
+from sprawld.errors import SprawlError
+from sprawld.lockfiles._toml import Fault
+from sprawld.lockfiles.artifacts import artifact, file_hash, package_name, web_url
+from sprawld.lockfiles.markers import holds, parse_marker
+from sprawld.lockfiles.read import read_lock
+from sprawld.model import Wanted
+from tests.support.locks import DIGEST, FILES, INDEX, PLAIN, linux, macos, names, windows, write
+
+pytestmark = pytest.mark.property
+
+LOCK_NAMES = (
+    "uv.lock",
+    "poetry.lock",
+    "pdm.lock",
+    "pylock.toml",
+    "tool.py.lock",
+    "Pipfile.lock",
+    "requirements.txt",
+)
+EVERYTHING = Wanted(all_groups=True, all_extras=True)
+
+quick = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.fixture(scope="module")
+def directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)
+
+
+def refusal(call: Callable[[], object]) -> SprawlError | Fault | None:
+    """Return how a call was refused, checked to be fit for a terminal; every other exception goes through."""
+    try:
+        call()
+    except (SprawlError, Fault) as error:
+        caught = error
+    else:
+        return None
+    assert caught.message.isprintable()
+    assert len(caught.message) < 4_000
+    return caught
+
+
+def survives(path: Path) -> bool:
+    """Read and select; tell whether it worked. Nothing but a SprawlError that names the file may come out."""
+
+    def read_and_select() -> None:
+        lock = read_lock(path)
+        for here in (linux(), windows()):
+            for wanted in (PLAIN, EVERYTHING):
+                pins = lock.select(here, wanted)
+                assert len({pin.name for pin in pins}) == len(pins)
+                assert [pin.name for pin in pins] == sorted(pin.name for pin in pins)
+
+    caught = refusal(read_and_select)
+    assert caught is None or (isinstance(caught, SprawlError) and str(path.parent) in caught.message)
+    return caught is None
+
+
+# --- anything at all
+
+
+@pytest.mark.parametrize("name", LOCK_NAMES)
+def test_any_bytes_are_refused_or_read(directory: Path, name: str) -> None:
+    @quick
+    @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")))
+    def check(data: bytes) -> None:
+        survives(write(directory, name, data))
+
+    check()
+
+
+# --- a good lock with one thing wrong
+
+WHEEL = "a-1.0-py3-none-any.whl"
+HASH = f"sha256:{DIGEST}"
+DOCUMENTS: dict[str, dict[str, Any]] = {
+    "uv.lock": {
+        "version": 1,
+        "revision": 3,
+        "requires-python": ">=3.8",
+        "supported-markers": ["os_name != 'java'"],
+        "conflicts": [[{"package": "app", "extra": "x"}, {"package": "app", "group": "g"}]],
+        "manifest": {"members": ["app"], "requirements": [{"name": "a", "extras": ["y"]}]},
+        "package": [
+            {
+                "name": "app",
+                "version": "1.0",
+                "source": {"virtual": "."},
+                "dependencies": [{"name": "a", "extra": ["y"], "marker": "extra != 'extra-3-app-z'"}],
+                "optional-dependencies": {"x": [{"name": "a"}]},
+                "dev-dependencies": {"dev": [{"name": "a", "version": "1.0", "source": {"registry": INDEX}}]},
+                "metadata": {"requires-dist": [{"name": "a", "specifier": ">=1"}], "provides-extras": ["x"]},
+            },
+            {
+                "name": "a",
+                "version": "1.0",
+                "source": {"registry": INDEX},
+                "resolution-markers": ["os_name != 'java'"],
+                "optional-dependencies": {"y": []},
+                "sdist": {"url": f"{FILES}/a-1.0.tar.gz", "hash": HASH, "size": 1},
+                "wheels": [{"url": f"{FILES}/{WHEEL}", "hash": HASH, "size": 1}],
+            },
+        ],
+    },
+    "pylock.toml": {
+        "lock-version": "1.0",
+        "created-by": "test",
+        "requires-python": ">=3.8",
+        "environments": ["os_name != 'java'"],
+        "extras": ["x"],
+        "dependency-groups": ["dev"],
+        "default-groups": ["dev"],
+        "packages": [
+            {"name": "app", "directory": {"path": ".", "editable": True}},
+            {
+                "name": "a",
+                "version": "1.0",
+                "marker": "'dev' in dependency_groups or 'x' in extras",
+                "index": INDEX,
+                "wheels": [{"name": WHEEL, "url": f"{FILES}/{WHEEL}", "hashes": {"sha256": DIGEST}}],
+            },
+            {"name": "b", "archive": {"path": "b-1.0.zip", "hashes": {"sha256": DIGEST}}},
+            {"name": "g", "vcs": {"type": "git", "url": "https://example.org/g", "commit-id": "0" * 40}},
+        ],
+    },
+    "poetry.lock": {
+        "package": [
+            {
+                "name": "a",
+                "version": "1.0",
+                "optional": False,
+                "python-versions": ">=3.8",
+                "groups": ["main", "dev"],
+                "markers": {"main": "os_name != 'java'"},
+                "files": [{"file": WHEEL, "hash": HASH}],
+                "dependencies": {"b": {"version": "*", "markers": "os_name == 'nt'"}},
+                "extras": {"x": ["b (>=1)"]},
+            },
+            {
+                "name": "b",
+                "version": "2.0",
+                "python-versions": "*",
+                "groups": ["main"],
+                "files": [],
+                "source": {"type": "git", "url": "https://example.org/b", "resolved_reference": "0" * 40},
+            },
+        ],
+        "extras": {"x": ["b"]},
+        "metadata": {"lock-version": "2.1", "python-versions": ">=3.8", "content-hash": "0"},
+    },
+    "pdm.lock": {
+        "metadata": {
+            "groups": ["default", "dev"],
+            "strategy": ["inherit_metadata"],
+            "lock_version": "4.5.0",
+            "targets": [{"requires_python": ">=3.8"}],
+        },
+        "package": [
+            {
+                "name": "a",
+                "version": "1.0",
+                "requires_python": ">=3.8",
+                "groups": ["default"],
+                "marker": "os_name != 'java'",
+                "dependencies": ["b>=1; os_name == 'nt'"],
+                "files": [{"file": WHEEL, "hash": HASH}],
+            },
+            {"name": "b", "version": "1.0", "groups": ["dev"], "path": "./b", "files": []},
+        ],
+    },
+    "Pipfile.lock": {
+        "_meta": {
+            "hash": {"sha256": DIGEST},
+            "pipfile-spec": 6,
+            "requires": {"python_version": "3.12"},
+            "sources": [{"name": "main", "url": INDEX, "verify_ssl": True}],
+        },
+        "default": {
+            "a": {"version": "==1.0", "hashes": [HASH], "index": "main", "markers": "os_name != 'java'"}
+        },
+        "develop": {"b": {"git": "https://example.org/b", "ref": "0" * 40}},
+    },
+}
+
+
+def toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return json.dumps(value)
+
+
+def render(name: str, document: dict[str, Any]) -> str:
+    if name == "Pipfile.lock":
+        return json.dumps(document)
+    return "".join(f"{json.dumps(key)} = {toml(value)}\n" for key, value in document.items())
+
+
+def places(value: object) -> Iterator[Callable[[Any], None]]:
+    """Yield, for every place in a document, a function that puts another value there (None: takes it out)."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in list(items):
+
+        def put(other: Any, container: Any = value, key: Any = key) -> None:
+            if other is None:
+                del container[key]
+            else:
+                container[key] = other
+
+        yield put
+        yield from places(item)
+
+
+# Half surrogates cannot be written, and a float has no place in any lock.
+WORDS = st.sampled_from(
+    [
+        "",
+        "a",
+        "../x",
+        "*",
+        ">=3.8",
+        "1.0",
+        "os_name == 'nt'",
+        "extra == 'x'",
+        "file:///x",
+        "git+ext::x",
+        "\x1b[2J",
+    ]
+) | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x7f"), max_size=8)
+VALUES = st.recursive(
+    WORDS | st.integers(-2, 10**6) | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_good_lock_is_read_and_one_wrong_value_does_no_harm(directory: Path, name: str) -> None:
+    place = directory / f"mutated-{name}"
+    assert survives(write(place, name, render(name, DOCUMENTS[name])))
+    count = sum(1 for _ in places(DOCUMENTS[name]))
+
+    @quick
+    @given(st.integers(0, count - 1), VALUES | st.none())
+    def check(index: int, value: object) -> None:
+        document = copy.deepcopy(DOCUMENTS[name])
+        list(places(document))[index](value)
+        survives(write(place, name, render(name, document)))
+
+    check()
+
+
+# --- uv locks that were made up
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> dict[str, list[tuple[str, bool]]]:
+    """Package -> what it depends on, and whether that holds on Linux (or else on Windows)."""
+    count = draw(st.integers(1, 8))
+    every = [f"p{number}" for number in range(count)]
+    edge = st.tuples(st.sampled_from(every), st.booleans())
+    return {name: draw(st.lists(edge, max_size=4)) for name in every}
+
+
+@quick
+@given(graphs(), st.lists(st.tuples(st.integers(0, 7), st.booleans()), max_size=4))
+def test_a_uv_lock_selects_what_is_reachable(
+    graph: dict[str, list[tuple[str, bool]]], roots: list[tuple[int, bool]]
+) -> None:
+    def edges(needs: list[tuple[str, bool]]) -> list[dict[str, str]]:
+        return [
+            {"name": name, "marker": f"sys_platform == '{'linux' if on_linux else 'win32'}'"}
+            for name, on_linux in needs
+        ]
+
+    def package(name: str, needs: list[tuple[str, bool]], **source: str) -> dict[str, Any]:
+        wheel = {"url": f"{FILES}/{name}-1.0-py3-none-any.whl", "hash": HASH}
+        wheels = [wheel] if "registry" in source else []
+        return {
+            "name": name,
+            "version": "1.0",
+            "source": source,
+            "dependencies": edges(needs),
+            "wheels": wheels,
+        }
+
+    wanted = [(f"p{number}", on_linux) for number, on_linux in roots if f"p{number}" in graph]
+    packages = [package("app", wanted, virtual=".")]
+    packages += [package(name, needs, registry=INDEX) for name, needs in graph.items()]
+    reached, queue = set[str](), [name for name, on_linux in wanted if on_linux]
+    while queue:
+        name = queue.pop()
+        if name not in reached:
+            reached.add(name)
+            queue += [other for other, on_linux in graph[name] if on_linux]
+    with tempfile.TemporaryDirectory() as place:
+        path = write(Path(place), "uv.lock", render("uv.lock", {"version": 1, "package": packages}))
+        pins = read_lock(path).select(linux(), PLAIN)
+    assert names(pins) == ["app==1.0", *sorted(f"{name}==1.0" for name in reached)]
+
+
+# --- markers
+
+FACTS = st.sampled_from(
+    [
+        "sys_platform == 'linux'",
+        "os_name=='nt'",
+        "python_version in '3.8, 3.12'",
+        "'3.10' < python_full_version",
+        'platform_machine != "arm64"',
+        "python_full_version == '3.12.*'",
+        "'inux' in sys_platform",
+        "python_full_version not in '3.9'",
+    ]
+)
+
+
+def combined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    joined = st.tuples(inner, st.sampled_from(["and", " or "]), inner).map(
+        lambda parts: f"{parts[0]} {parts[1]} {parts[2]}"
+    )
+    return joined | inner.map(lambda text: f"({text})") | inner.map(lambda text: f"  {text}\t")
+
+
+@quick
+@given(st.recursive(FACTS, combined, max_leaves=12), st.sampled_from([linux(), macos(), windows()]))
+def test_markers_mean_what_packaging_says(text: str, here: Any) -> None:
+    assert holds(parse_marker(text), here) is Reference(text).evaluate(dict(here.markers))
+
+
+@quick
+@given(st.text(st.sampled_from("()\"' andor_me=!<>.3extras\x1b"), max_size=60) | st.text(max_size=40))
+def test_any_text_is_a_marker_or_a_fault(text: str) -> None:
+    caught = refusal(lambda: holds(parse_marker(text), linux()))
+    if caught is not None:
+        assert caught.code == "lock.invalid"
+    elif parse_marker(text) is not None:
+        Reference(text)
+
+
+# --- names, files, URLs
+
+
+@quick
+@given(
+    st.text(max_size=60)
+    | st.from_regex(r"\Aa-1\.0-[\w.]*-[\w.]*-[\w.]*\.whl\Z")
+    | st.from_regex(r"\Aa-[0-9.ab-]*\.tar\.gz\Z")
+)
+def test_a_file_name_fits_or_is_refused(filename: str) -> None:
+    caught = refusal(lambda: artifact(canonicalize_name("a"), "1.0", filename=filename))
+    if caught is not None:
+        assert caught.code == "lock.filename-mismatch"
+        return
+    found = artifact(canonicalize_name("a"), "1.0", filename=filename)
+    if found is not None:
+        assert "/" not in found.filename
+        assert found.filename.isprintable()
+        if filename.endswith(".whl"):
+            name, version, _, _ = parse_wheel_filename(filename)
+            assert (name, Version(version.public)) == ("a", Version("1.0"))
+
+
+@quick
+@given(st.text(max_size=80) | st.from_regex(r"\A(https?|file|git)://[^/]{0,20}/.{0,20}"))
+def test_other_values_are_sound_or_faults(text: str) -> None:
+    for check in (web_url, file_hash, package_name):
+        caught = refusal(lambda check=check: check(text))  # type: ignore[misc]
+        assert caught is None or caught.code in ("lock.invalid", "lock.url-refused")
