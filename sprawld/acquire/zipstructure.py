@@ -50,6 +50,8 @@ _MAX16: Final = 0xFFFF
 _MAX32: Final = 0xFFFFFFFF
 
 _ZIP64_EXTRA: Final = 0x0001
+_ZIP64_LIMITS: Final = (_MAX32, _MAX32, _MAX32, _MAX16)
+_ZIP64_WIDTHS: Final = (8, 8, 8, 4)
 _UNICODE_PATH_EXTRA: Final = 0x7075
 
 _ENCRYPTED_FLAGS: Final = 1 << 0 | 1 << 6 | 1 << 13
@@ -201,14 +203,23 @@ def _extra_fields(extra: bytes, name: str) -> dict[int, bytes]:
 
 
 def _zip64(extra: dict[int, bytes], name: str, *values: int) -> tuple[int, ...]:
-    """Return size, compressed size, offset and disk with those replaced that the zip64 field holds."""
+    """Return size, compressed size, offset and disk with those replaced that the zip64 field holds.
+
+    It holds the values that have no room in their own place. Some builders repeat the others, which is
+    harmless where they agree and none is missing: then no reader can take one for another.
+    """
     content = extra.get(_ZIP64_EXTRA)
-    limits = (_MAX32, _MAX32, _MAX32, _MAX16)
-    widths = (8, 8, 8, 4)
     if content is None:
         return values
+    if not any(value == limit for value, limit in zip(values, _ZIP64_LIMITS, strict=False)):
+        repeated = b"".join(
+            value.to_bytes(width, "little") for value, width in zip(values, _ZIP64_WIDTHS, strict=False)
+        )
+        if not repeated.startswith(content):
+            raise malformed(f"the member {shown(name)} has other zip64 sizes beside its own ones")
+        return values
     result = []
-    for value, limit, width in zip(values, limits, widths, strict=False):
+    for value, limit, width in zip(values, _ZIP64_LIMITS, _ZIP64_WIDTHS, strict=False):
         if value != limit:
             result.append(value)
         elif len(content) < width:
@@ -217,7 +228,7 @@ def _zip64(extra: dict[int, bytes], name: str, *values: int) -> tuple[int, ...]:
             result.append(int.from_bytes(content[:width], "little"))
             content = content[width:]
     if content:
-        raise malformed(f"the member {shown(name)} has zip64 sizes beside its other ones")
+        raise malformed(f"the member {shown(name)} has more zip64 sizes than it has room for")
     return tuple(result)
 
 

@@ -43,7 +43,15 @@ MUTANTS = int(os.environ.get("SPRAWL_TEST_MUTANTS", "5000"))
 
 BASES = (
     *("stored", "directories", "descriptor", "descriptor-of-64-bit-without-signature", "zip64-local"),
-    *("zip64-archive", "other-order", "archive-comment", "timestamps", "unicode-path", "made-on-dos"),
+    *(
+        "zip64-archive",
+        "zip64-repeated",
+        "other-order",
+        "archive-comment",
+        "timestamps",
+        "unicode-path",
+        "made-on-dos",
+    ),
     *("other-alphabet", "every-scheme"),
 )
 
@@ -116,6 +124,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "method": st.sampled_from([STORED, DEFLATED]),
     "mode": st.sampled_from([0, 0o644, 0o100644, 0o100755, 0o040755, 0o120777]),
     "flags": st.sampled_from([0, UTF8_FLAG, UTF8_FLAG | 2, UTF8_FLAG | DESCRIPTOR_FLAG, 1]),
+    "version": st.sampled_from([10, 45, 63, 64, 0xFFFF]),
     "host": st.sampled_from([0, 3, 10]),
     "extra": st.sampled_from([b"", TIMESTAMP, b"\x01\0\0\0", b"\xff"]),
     "comment": st.sampled_from([b"", b"comment", b"PK\x01\x02"]),

@@ -78,6 +78,12 @@ def zip64_local(directory: Path) -> Path:
     return every(change)(directory)
 
 
+def zip64_repeated(member: Member) -> Member:
+    """64-bit sizes beside the 32-bit ones, as one of the most downloaded wheels has them."""
+    _, compressed, size = sums(member)
+    return replace(member, local_extra=struct.pack("<2H2Q", 1, 16, size, compressed))
+
+
 def zip64_archive(directory: Path) -> Path:
     listed = members()
     return write_zip(
@@ -138,6 +144,7 @@ ODD: dict[str, Build] = {
     "descriptor-of-64-bit": streamed("<L2Q", b"PK\x07\x08"),
     "descriptor-of-64-bit-without-signature": streamed("<L2Q", b""),
     "zip64-local": zip64_local,
+    "zip64-repeated": every(zip64_repeated),
     "zip64-archive": zip64_archive,
     "other-order": other_order,
     "archive-comment": archive(comment=b"built by hand\r\n"),

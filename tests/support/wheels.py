@@ -43,6 +43,8 @@ class Member:
     mode: int = 0o100644
     """st_mode in the high half of the external attributes; 0 leaves them empty."""
     flags: int = UTF8_FLAG
+    version: int = 20
+    """Of the format, that a reader needs."""
     host: int = 3
     """Host of "version made by": 3 is Unix."""
     extra: bytes = b""
@@ -141,7 +143,7 @@ def _local_header(member: Member, raw: bytes) -> bytes:
         struct.pack(
             "<4s5H3L2H",
             b"PK\x03\x04",
-            20,
+            member.version,
             flags,
             _truth(member.local_method, member.method),
             0,
@@ -172,7 +174,7 @@ def _central_header(member: Member, raw: bytes, offset: int) -> bytes:
             "<4s6H3L5H2L",
             b"PK\x01\x02",
             member.host << 8 | 20,
-            20,
+            member.version,
             member.flags,
             member.method,
             0,
