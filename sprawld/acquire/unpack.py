@@ -40,6 +40,7 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _READ_ONLY_DIRECTORY: Final = 0o555
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_RECORD_HINT: Final = "if you trust it all the same, add its name to `allow-bad-record` in your configuration"
 _PYTHON_SCRIPT: Final = b"#!python"
 
 
@@ -64,7 +65,8 @@ def unpack_wheel(
                 staged = _Staged(archive, sound, root, allow_bad_record=allow_bad_record)
                 return staged.fill(filename, digest, boot_id)
     except WheelError as error:
-        raise WheelError(error.code, f"{shown(filename)}: {error.message}", hint=error.hint) from error
+        hint = error.hint or (_RECORD_HINT if error.code.startswith("record.") else "")
+        raise WheelError(error.code, f"{shown(filename)}: {error.message}", hint=hint) from error
 
 
 def _mapped(wheel: str) -> mmap.mmap:

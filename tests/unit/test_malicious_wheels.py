@@ -57,6 +57,7 @@ def test_refused(case: str, tmp_path: Path, home: Path) -> None:
     assert refused.value.code == code
     assert wheel.name in refused.value.message
     assert refused.value.message.isprintable()
+    assert ("allow-bad-record" in refused.value.hint) == code.startswith("record.")
     assert not (staging / "manifest").exists()
     remove(staging)
     assert tree_hash(home) == before
