@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,7 +96,7 @@ def test_module_code_command_and_standard_input(sandbox: Sandbox, project: Path)
 def test_console_scripts_and_children_run_in_the_same_set(
     sandbox: Sandbox, index: SimpleIndex, tmp_path: Path
 ) -> None:
-    tool = "import subprocess, sys\ndef main():\n    print(sys.argv)\n    "
+    tool = "import subprocess, sys\ndef main():\n    print(sys.argv, flush=True)\n    "
     tool += (
         "subprocess.run([sys.executable, '-I', '-c', 'import gamma; print(gamma.__name__)'], check=True)\n"
     )
@@ -205,9 +206,8 @@ def test_stop_and_start_on_demand(sandbox: Sandbox, project: Path) -> None:
 def test_gc_keeps_what_is_used_and_takes_what_is_not(sandbox: Sandbox, project: Path) -> None:
     sandbox.sprawl("sync", cwd=project)
     assert sandbox.ctl("gc")["items"] == []
-    running = sandbox.start(
-        "sprawl", "run", "-c", "import alpha; print('up', flush=True); input()", cwd=project
-    )
+    code = "import alpha; print('up', flush=True); input()"
+    running = sandbox.start("sprawl", "run", "-c", code, cwd=project, stdin=subprocess.PIPE)
     assert running.stdout is not None
     assert running.stdout.readline() == "up\n"
     (project / "requirements.txt").unlink()

@@ -76,11 +76,10 @@ class Sandbox:
 
     def start(self, *command: str | Path, **options: Any) -> subprocess.Popen[str]:
         """Start a command as this user and do not wait for it."""
-        options.setdefault("cwd", self.home)
+        options = {"cwd": self.home, "stdin": subprocess.DEVNULL} | options
         return subprocess.Popen(
             [str(word) for word in command],
             env=self.environ | options.pop("env", {}),
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
