@@ -161,11 +161,10 @@ def call(
     raise Refusal("proto.malformed", "the daemon's reply makes no sense")
 
 
-def cannot_connect(error: OSError, address_was_too_long: bool) -> Refusal:
+def cannot_connect(error: OSError) -> Refusal:
     """Return the refusal for a socket that is there and cannot be connected to."""
     path = locations.socket_path(os.environ)
-    hint = "set XDG_RUNTIME_DIR to a shorter directory of your own" if address_was_too_long else ""
-    return Refusal("daemon.unreachable", "cannot connect to %s: %s" % (path, error.strerror or error), hint)
+    return Refusal("daemon.unreachable", "cannot connect to %s: %s" % (path, error.strerror or error))
 
 
 def _unreachable(reason: str) -> Refusal:

@@ -228,9 +228,7 @@ class Connection:
         self._until(deadline)
         descriptor = -1
         if len(os.fsencode(address)) > _LONGEST_ADDRESS_BYTES:
-            directory, name = os.path.split(address)
-            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            address = "/proc/self/fd/%d/%s" % (descriptor, name)
+            descriptor, address = self._shorten(address)
         pause = _FIRST_PAUSE_SECONDS
         try:
             while True:
@@ -244,11 +242,24 @@ class Connection:
                 sleep(pause)
                 pause *= 2
         except OSError as error:
-            if isinstance(error, (FileNotFoundError, ConnectionRefusedError)) and descriptor == -1:
-                raise Unanswered("absent") from None
-            from . import asking
+            if not isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
+                from . import asking
 
-            raise asking.cannot_connect(error, descriptor != -1) from None
+                raise asking.cannot_connect(error) from None
+            raise Unanswered("absent") from None
         finally:
             if descriptor != -1:
                 os.close(descriptor)
+
+    @staticmethod
+    def _shorten(address: str) -> "Tuple[int, str]":
+        """Return an open directory and a path through it, which leads to `address` while that is open."""
+        if not os.path.isdir("/proc/self/fd"):
+            raise Refusal(
+                "daemon.unreachable",
+                "the path of the socket is too long for this system: " + address,
+                "set XDG_RUNTIME_DIR to a shorter directory of your own",
+            )
+        directory, name = os.path.split(address)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return descriptor, "/proc/self/fd/%d/%s" % (descriptor, name)
