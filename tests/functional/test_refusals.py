@@ -101,6 +101,23 @@ def test_no_lockfile(sandbox: Sandbox) -> None:
     assert (hooked.stdout, hooked.stderr) == ("ran\n", "")
 
 
+def test_offline_without_the_packages(sandbox: Sandbox, index: SimpleIndex, wheel: Path) -> None:
+    line = f"alpha @ {index.file_url(wheel.name)} --hash=sha256:{index.sha256(wheel.name)}"
+    project = sandbox.project("p", {}, [line])
+    outcome = sandbox.sprawl("run", "--offline", "-c", "print('ran')", cwd=project, check=False)
+    assert outcome.returncode == EXIT_REFUSED
+    assert "[net.offline]" in outcome.stderr
+    code = "import alpha; print('ran')"
+    assert sandbox.sprawl("run", "-c", code, cwd=project).stdout == "ran\n"
+    assert sandbox.sprawl("run", "--offline", "-c", code, cwd=project).stdout == "ran\n"
+
+
+def test_a_wheel_file_that_is_not_there(sandbox: Sandbox) -> None:
+    outcome = sandbox.sprawl("install", "no-1.0-py3-none-any.whl", check=False)
+    assert (outcome.returncode, outcome.stdout) == (EXIT_REFUSED, "")
+    assert "[wheel.not-found]" in outcome.stderr
+
+
 def test_requirements_that_are_not_pinned(sandbox: Sandbox) -> None:
     refused(sandbox, sandbox.project("p", {}, ["alpha>=1.0"]), "lock.not-pinned", "requirements.txt")
 
