@@ -161,7 +161,7 @@ class Project:
     """The root project of a lock, as far as static metadata tells."""
 
     root: Path
-    """Directory of the chosen lockfile."""
+    """Directory of the project that is run: the lockfile's, or that of a member of its workspace."""
     name: NormalizedName | None = None
     version: str | None = None
 

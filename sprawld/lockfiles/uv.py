@@ -86,7 +86,7 @@ def read(path: Path, root: Path | None = None) -> UvLock:
         lock = UvLock(
             path=path,
             format=f"uv {VERSION}.{get(document, 'revision', int) or 0}",
-            project=_project(path, pyproject, by_name),
+            project=_project(directory, pyproject, by_name),
             inputs=(path,) if is_script else tuple(dict.fromkeys((path, pyproject.path))),
             requires_python=get(document, "requires-python", str),
             supported=markers(document, "supported-markers"),
@@ -124,11 +124,11 @@ def _is_script(path: Path, requirements: tuple[Edge, ...], by_name: ByName) -> b
     return not any(package.is_root for group in by_name.values() for package in group)
 
 
-def _project(path: Path, pyproject: Pyproject, by_name: ByName) -> Project:
+def _project(directory: Path, pyproject: Pyproject, by_name: ByName) -> Project:
     name, version = pyproject.name, pyproject.version
     if name is not None and version is None and name in by_name:
         version = by_name[name][0].version
-    return Project(root=path.parent, name=name, version=version)
+    return Project(root=directory, name=name, version=version)
 
 
 def _conflicts(document: Table) -> tuple[frozenset[str], ...]:

@@ -223,7 +223,8 @@ class TestWorkspaces:
     def test_a_member_is_run_alone(self, tmp_path: Path) -> None:
         lock = self.read(tmp_path, "libs/member", self.MEMBER)
         assert names(lock.select(linux(), PLAIN)) == ["b==1.0", "member==1.0"]
-        assert lock.project.name == "member"
+        assert (lock.project.name, lock.project.root) == ("member", tmp_path / "libs/member")
+        assert lock.select(linux(), PLAIN)[1].source.path == lock.project.root
         assert lock.inputs == (tmp_path / "uv.lock", tmp_path / "libs/member/pyproject.toml")
 
     def test_a_group_of_the_root_is_inherited_only_by_name(self, tmp_path: Path) -> None:
