@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from .acquire.workers import UnpackJob
 from .errors import FetchError
-from .model import Hash, IndexSettings, digest_of
+from .model import Digest, Hash, IndexSettings, digest_of
 from .progress import Transfer
 from .singleflight import SingleFlight
 from .store.firstuse import Release
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .acquire.transport import Transport
     from .acquire.workers import WorkerPool
     from .config import Config
-    from .model import Artifact, Choice, Digest, Pin
+    from .model import Artifact, Choice, Pin
     from .store.firstuse import FirstUse
     from .store.tree import Store
 
@@ -75,6 +75,16 @@ class Provider:
             "joined": self._flights.joined,
         }
 
+    def known_digest(self, choice: Choice) -> Digest | None:
+        """Return the digest of the wheel if it is known before it is fetched; blocks."""
+        artifact, pin = choice.artifact, choice.pin
+        if artifact is None:
+            return None
+        locked = [item.value for item in pin.hashes if item.algorithm == "sha256"]
+        if artifact.hashes or len(pin.hashes) == len(locked) == 1:
+            return digest_of(artifact) or (Digest(locked[0]) if len(locked) == 1 else None)
+        return digest_of(self._as_first_used(_release(pin, artifact), artifact))
+
     async def provide(
         self, choice: Choice, settings: Callable[[], IndexSettings], watch: Callable[[Transfer], None]
     ) -> Digest:
@@ -84,8 +94,8 @@ class Provider:
         """
         artifact = choice.artifact
         assert artifact is not None
-        known = digest_of(artifact)
-        if known is not None and await asyncio.to_thread(self._store.has_entry, known):
+        known = await asyncio.to_thread(self.known_digest, choice)
+        if known is not None and self._store.has_entry(known):
             return known
         key = known or f"{choice.pin.source.index}\n{choice.pin.name}\n{artifact.filename}\n{artifact.url}"
         return await self._fly(key, artifact, watch, lambda t: self._bring(choice, artifact, settings, t))
@@ -150,16 +160,19 @@ class Provider:
     ) -> Digest:
         if artifact.hashes:
             return await self._fetch_and_unpack(artifact, indexes, pin.hashes, transfer)
-        # Nothing pins this file: the first answer is trusted, and held to from then on.
-        source = pin.source.index or artifact.url or str(artifact.path)
-        release = Release(index=source, name=pin.name, version=pin.version or "")
-        for known in await asyncio.to_thread(self._first_use.recall, release) or ():
-            if known.filename == artifact.filename:
-                artifact = replace(artifact, hashes=known.hashes)
+        # Nothing pins this very file: the first answer is trusted, and held to from then on.
+        release = _release(pin, artifact)
+        artifact = await asyncio.to_thread(self._as_first_used, release, artifact)
         digest = await self._fetch_and_unpack(artifact, indexes, pin.hashes, transfer)
         artifact = replace(artifact, hashes=(Hash(algorithm="sha256", value=digest),))
         await asyncio.to_thread(self._first_use.remember, release, (artifact,))
         return digest
+
+    def _as_first_used(self, release: Release, artifact: Artifact) -> Artifact:
+        for known in self._first_use.recall(release) or ():
+            if known.filename == artifact.filename:
+                return replace(artifact, hashes=known.hashes)
+        return artifact
 
     async def _fetch_and_unpack(
         self, artifact: Artifact, settings: IndexSettings, any_of: tuple[Hash, ...], transfer: Transfer
@@ -200,3 +213,9 @@ class Provider:
         finally:
             await asyncio.to_thread(self._store.remove, entry)
         self._published()
+
+
+def _release(pin: Pin, artifact: Artifact) -> Release:
+    """Return under which name the first use of a file that nothing pins is recorded."""
+    source = pin.source.index or artifact.url or str(artifact.path)
+    return Release(index=source, name=pin.name, version=pin.version or "")

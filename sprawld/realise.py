@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from .errors import FetchError, SprawlError
 from .hotpath import Ready, check_of
-from .model import PathSet, digest_of
+from .model import PathSet
 from .pathsets.clientcopy import COPY_NAME, compile_client_copy, ensure_client_copy
 from .pathsets.pathset import SetEntry, build_set, set_digest
 from .progress import Tally, keep_reporting
@@ -86,9 +86,9 @@ class Realiser:
     ) -> PathSet:
         choices = packages_of(selected.selection)
         refuse_builds(choices)
-        known = [digest for choice in choices if choice.artifact and (digest := digest_of(choice.artifact))]
-        with self._store.holds.hold([*known, self.client_digest]):
-            digests = await self._provide(choices, selected, request, report)
+        known = await asyncio.to_thread(lambda: [*map(self._provider.known_digest, choices)])
+        with self._store.holds.hold([*filter(None, known), self.client_digest]):
+            digests = await self._provide(choices, known, selected, request, report)
             # Some were known by another hash than sha256 until now.
             with self._store.holds.hold(digests):
                 return await self._path_set(choices, digests, environment, selected.selection.lock)
@@ -96,11 +96,14 @@ class Realiser:
     async def _provide(
         self,
         choices: Sequence[Choice],
+        known: Sequence[Digest | None],
         selected: Selected,
         request: ResolveRequest,
         report: Callable[[Progress], None],
     ) -> list[Digest]:
-        present = await asyncio.to_thread(self._present, choices)
+        present = await asyncio.to_thread(
+            lambda: [digest if digest and self._store.has_entry(digest) else None for digest in known]
+        )
         missing = [choice for choice, digest in zip(choices, present, strict=True) if digest is None]
         if not missing:
             return [digest for digest in present if digest is not None]
@@ -135,10 +138,6 @@ class Realiser:
         except* SprawlError as refusals:
             raise _first(refusals) from None
         return brought
-
-    def _present(self, choices: Sequence[Choice]) -> list[Digest | None]:
-        digests = [digest_of(choice.artifact) if choice.artifact else None for choice in choices]
-        return [digest if digest and self._store.has_entry(digest) else None for digest in digests]
 
     async def _path_set(
         self, choices: Sequence[Choice], digests: Sequence[Digest], environment: Environment, lock: Path
