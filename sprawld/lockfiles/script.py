@@ -13,11 +13,13 @@ from sprawld.errors import LockError
 from ._toml import parse_toml, read_bytes, reading, strings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["own_locks", "script_dependencies"]
 
-_BLOCK: Final = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+_OPENING: Final = re.compile(r"# /// ([a-zA-Z0-9-]+)")
+_CLOSING: Final = "# ///"
 _MARK: Final = b"# /// script"
 _MAXIMUM_BYTES: Final = 16 << 20
 
@@ -47,14 +49,36 @@ def script_dependencies(script: Path) -> tuple[str, ...] | None:
         raise
     if _MARK not in data:
         return None
-    text = data.decode("utf-8", errors="replace").replace("\r\n", "\n")
-    blocks = [match for match in _BLOCK.finditer(text) if match["type"] == "script"]
-    if not blocks:
+    blocks = _blocks(data.decode("utf-8", errors="replace"))
+    contents = [content for kind, content in blocks if kind == "script"]
+    if not contents:
         return None
-    if len(blocks) > 1:
+    if len(contents) > 1:
         raise LockError("lock.invalid", f"{script}: more than one script metadata block")
-    lines = blocks[0]["content"].splitlines(keepends=True)
-    content = "".join(line[2:] if line.startswith("# ") else line[1:] for line in lines)
-    document = parse_toml(script, content)
+    document = parse_toml(script, contents[0])
     with reading(script):
         return strings(document, "dependencies")
+
+
+def _blocks(text: str) -> Iterator[tuple[str, str]]:
+    """Yield type and content of each metadata block, in one pass over the lines.
+
+    The specification's regular expression means the same, and takes quadratic time for unclosed blocks.
+    """
+    lines = text.replace("\r\n", "\n").split("\n")
+    number = 0
+    while number < len(lines):
+        opening = _OPENING.fullmatch(lines[number])
+        number += 1
+        if opening is None:
+            continue
+        end = number
+        while end < len(lines) and (lines[end] == "#" or lines[end].startswith("# ")):
+            end += 1
+        # A block goes on to the last closing line of its comment; without one it is none.
+        closing = next((at for at in range(end - 1, number - 1, -1) if lines[at] == _CLOSING), None)
+        if closing is None or closing == number:
+            number = end
+            continue
+        yield opening[1], "".join(f"{line[2:]}\n" for line in lines[number:closing])
+        number = closing + 1

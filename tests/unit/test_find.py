@@ -326,3 +326,8 @@ class TestTrust:
         script = write(home, "p/tool.py", TestScripts.BLOCK)
         write(home, "p/tool.py.lock", uv_lock()).chmod(0o666)
         assert code_of(home / "p", home, script=script) == "lock.world-writable"
+
+
+def test_a_script_of_unclosed_blocks_takes_no_time(home: Path) -> None:
+    script = write(home, "p/tool.py", "# /// script\n" * 200_000)
+    assert find(home / "p", home, script=script) is None
