@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -214,8 +213,8 @@ NAMES = st.one_of(
 @example([b"demo-1.0.data/data/../../x"])
 def test_names_never_lead_outside(names: list[bytes]) -> None:
     """Whatever an archive with such names writes is a plain file in the staging directory."""
-    root = Path(tempfile.mkdtemp())
-    try:
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
         members = [*wheel_members(), *(Member(name=name, content=b"x") for name in names)]
         wheel = write_zip(root / "demo-1.0-py3-none-any.whl", members)
         staging = root / "deep/er/staging"
@@ -234,8 +233,6 @@ def test_names_never_lead_outside(names: list[bytes]) -> None:
             assert len(written) == summary.files + 1
             assert all(path.is_file() and not path.is_symlink() for path in written)
         assert outside(root, staging) == before
-    finally:
-        shutil.rmtree(root)
 
 
 def outside(root: Path, staging: Path) -> list[Path]:
