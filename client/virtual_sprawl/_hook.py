@@ -7,7 +7,6 @@
    get them ends with one line on stderr.
 """
 
-import builtins
 import os
 import sys
 
@@ -40,8 +39,9 @@ def _applies() -> bool:
     for finder in sys.meta_path:
         if isinstance(finder, _SiteEnd):
             return False
-    # `quit` is made between the start-up files and sitecustomize: later calls come from `site.addsitedir`.
-    if sys.flags.ignore_environment or hasattr(builtins, "quit"):
+    # Later calls come from `site.addsitedir`; only in a start is `site` still being imported.
+    site = getattr(sys.modules.get("site"), "__spec__", None)
+    if sys.flags.ignore_environment or not getattr(site, "_initializing", True):
         return False
     if sys.implementation.name != "cpython" or getattr(sys, "frozen", False) or not _is_python():
         return False

@@ -29,8 +29,8 @@ def activate(directory: str, index: bytes, execute: bool) -> None:
     Raises OSError when the set is gone (ask again), ValueError for an index of another interpreter.
     """
     lease.take_lease(directory)
-    hook = finder.SetHook(index, directory)
-    names = os.listdir(hook.site_packages) if hook.start_up is None else hook.start_up
+    decoded = finder.SetIndex(index, directory)
+    names = os.listdir(decoded.site_packages) if decoded.start_up is None else decoded.start_up
     start_up = [name for name in names if name.endswith(".pth") and name != "_virtual_sprawl.pth"]
     kept, dropped = _divide(sys.path)
     origin = _Origin(kept, dropped)
@@ -44,15 +44,15 @@ def activate(directory: str, index: bytes, execute: bool) -> None:
         reexec.execute(directory + "/bin/python")
     _purge(stale)
     for path in list(sys.path_importer_cache):
-        if origin.is_below_dropped(path):
+        if origin.owns(path):
             del sys.path_importer_cache[path]
     _move_prefix(directory)
-    finder.install(hook)
-    sys.path[:] = [*kept, hook.site_packages]
+    finder.install(decoded)
+    sys.path[:] = [*kept, decoded.site_packages]
     if start_up:
         from . import startup_files
 
-        startup_files.read_start_up_files(hook.site_packages, start_up)
+        startup_files.read_start_up_files(decoded.site_packages, start_up)
     for name in own:
         del sys.modules[name]
 
@@ -62,21 +62,20 @@ def _divide(paths: "List[str]") -> "Tuple[List[str], List[str]]":
     chosen = os.environ.get("PYTHONPATH")
     by_user = {os.path.abspath(path) for path in chosen.split(os.pathsep)} if chosen else ()
     library = os.path.dirname(os.__file__)
-    sites = {os.path.abspath(path) for path in site.getsitepackages()}
-    if site.USER_SITE:
-        sites.add(os.path.abspath(site.USER_SITE))
-    below_sites = tuple(path + "/" for path in sites)
     kept: "List[str]" = []
     dropped: "List[str]" = []
-    in_site = False
     for path in paths:
         if path in by_user or path == library or path.endswith("/lib-dynload"):
             kept.append(path)
-            continue
-        in_site = in_site or path in sites
-        # Old start-up files move what they add to the front.
-        (dropped if in_site or path.startswith(below_sites) else kept).append(path)
-    return kept, dropped
+        # `site-packages`, or `dist-packages` of a system's own Python.
+        elif dropped or path.endswith("-packages"):
+            dropped.append(path)
+        else:
+            kept.append(path)
+    # Old start-up files move what they add to the front.
+    moved = tuple(path + "/" for path in dropped)
+    dropped += [path for path in kept if path.startswith(moved) and path not in by_user and path != library]
+    return [path for path in kept if path not in dropped], dropped
 
 
 class _Origin:
@@ -88,22 +87,20 @@ class _Origin:
         self._kept = tuple(path + "/" for path in kept)
         self._dropped = tuple(path + "/" for path in dropped)
 
-    def is_below_dropped(self, path: str) -> bool:
-        """Tell whether a dropped directory is, or owns, this path."""
-        path += "/"
-        if not path.startswith(self._dropped):
-            return False
-        # A start-up file may have added a directory that holds the standard library too.
-        return _longest(path, self._dropped) > _longest(path, self._kept)
-
     def is_dropped(self, module: "Any") -> bool:
         """Tell whether a module came from a dropped directory."""
         path = getattr(module, "__file__", None)
         if isinstance(path, str):
-            return self.is_below_dropped(path)
+            return path.startswith(self._dropped) and self.owns(path)
         # Namespace packages, and those that old start-up files put together by hand.
         portions = getattr(module, "__path__", None)
-        return portions is not None and any(self.is_below_dropped(str(path)) for path in portions)
+        return portions is not None and any(self.owns(str(path)) for path in portions)
+
+    def owns(self, path: str) -> bool:
+        """Tell whether a path is a dropped directory, or belongs to one."""
+        path += "/"
+        # A start-up file may have added a directory that holds the standard library too.
+        return _longest(path, self._dropped) > _longest(path, self._kept)
 
 
 def _longest(path: str, directories: "Iterable[str]") -> int:

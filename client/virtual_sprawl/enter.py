@@ -20,9 +20,9 @@ def enter() -> None:
         from . import finder
 
         # Start-up files run twice in some versions.
-        if any(isinstance(hook, finder.SetHook) for hook in sys.path_hooks):
+        if any(isinstance(found, finder.TopFinder) for found in sys.path_importer_cache.values()):
             return
-        finder.install(finder.SetHook(_read_index(directory), directory))
+        finder.install(finder.SetIndex(_read_index(directory), directory))
     except Exception:
         # CPython's own finder goes on alone, and must not write into the store.
         sys.dont_write_bytecode = True

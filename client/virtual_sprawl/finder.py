@@ -24,9 +24,9 @@ from _frozen_importlib_external import FileFinder, SourceFileLoader
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
-    from typing import Any, Dict, Optional, Tuple
+    from typing import Any, Callable, Dict, Optional, Tuple
 
-__all__ = ["SetHook", "install"]
+__all__ = ["SetIndex", "TopFinder", "install"]
 
 INDEX_FORMAT = 1
 
@@ -43,21 +43,21 @@ class StoreSourceLoader(SourceFileLoader):
             super().set_data(path, data, _mode=_mode)
 
 
-class SetHook:
-    """The entry of `sys.path_hooks` for one set; owns what is known of its directories.
+class SetIndex:
+    """What is known of one set: its index, and the directories that were listed so far.
 
-    `top` is the set index's table: top-level name -> kind (0 package, 1 module, 2 namespace) and path
-    relative to `site_packages`. `start_up` names the `.pth` files there, where the index tells.
+    `top` is the index's table: top-level name -> kind (0 package, 1 module, 2 namespace) and path relative to
+    `site_packages`. `start_up` names the `.pth` files there, where the index tells.
     """
 
-    __slots__ = ("_claims", "_details", "_listings", "loaders", "site_packages", "start_up", "top")
+    __slots__ = ("_below", "_details", "_listings", "loaders", "site_packages", "start_up", "top")
 
-    def __init__(self, index: bytes, directory: str) -> None:
+    def __init__(self, data: bytes, directory: str) -> None:
         """Decode the index of the set in `directory`; only bytes that this user's own daemon wrote.
 
         Raises ValueError for an index of another format or interpreter.
         """
-        version, tag, recorded, site_packages, top, *more = marshal.loads(index)
+        version, tag, recorded, site_packages, top, *more = marshal.loads(data)
         if version != INDEX_FORMAT or tag != sys.implementation.cache_tag:
             raise ValueError("the set index is of another format or interpreter")
         # The store may have been moved as a whole since the index was written.
@@ -65,7 +65,7 @@ class SetHook:
         self.top: "Dict[str, Tuple[int, str]]" = top
         self.start_up: "Optional[Tuple[str, ...]]" = more[0] if more else None
         store = os.path.dirname(os.path.dirname(directory))
-        self._claims = (self.site_packages + "/", store + "/wheels/")
+        self._below = (self.site_packages + "/", store + "/wheels/")
         self._listings: "Dict[str, Optional[Dict[str, bool]]]" = {}
         # The interpreter's own list, with the loader of sources replaced.
         self._details = [
@@ -75,15 +75,23 @@ class SetHook:
         ]
         self.loaders = [(suffix, loader) for loader, suffixes in self._details for suffix in suffixes]
 
-    def __call__(self, path: str) -> FileFinder:
-        """Return the finder of a directory; ImportError for a path that is not claimed."""
-        if isinstance(path, str):
-            path = path.rstrip("/")
-            if path == self.site_packages:
-                return TopFinder(path, self, self._details)
-            # What is no directory may be a zip file: zipimport's turn.
-            if path.startswith(self._claims) and "/../" not in path + "/" and self.listing(path) is not None:
-                return DirectoryFinder(path, self, self._details)
+    def path_hook(self) -> "Callable[[str], FileFinder]":
+        """Return the entry for `sys.path_hooks`.
+
+        It is made as CPython makes its own, and so passes for that where others look for it, to put a hook of
+        theirs in front or to learn the loaders (beartype.claw).
+        """
+        make: "Any" = FileFinder.path_hook
+        hook: "Callable[[str], FileFinder]" = make.__func__(self.finder, *self._details)
+        return hook
+
+    def finder(self, path: str, *details: "Any") -> FileFinder:
+        """Return the finder of a directory; ImportError for one that is not claimed."""
+        path = path.rstrip("/")
+        if path == self.site_packages:
+            return TopFinder(path, self, details)
+        if path.startswith(self._below) and "/../" not in path + "/" and self.listing(path) is not None:
+            return DirectoryFinder(path, self, details)
         raise ImportError("not a directory of the path set", path=path)
 
     def listing(self, path: str) -> "Optional[Dict[str, bool]]":
@@ -108,29 +116,29 @@ class DirectoryFinder(FileFinder):
     A subclass of FileFinder, because pkgutil, pkg_resources and others choose what they do by that type.
     """
 
-    def __init__(self, path: str, hook: SetHook, details: "Any") -> None:
+    def __init__(self, path: str, index: SetIndex, details: "Any") -> None:
         super().__init__(path, *details)
-        self._hook = hook
+        self._index = index
 
     def invalidate_caches(self) -> None:
         """Do nothing: what is in the store never changes."""
 
     def find_spec(self, fullname: str, target: "Optional[ModuleType]" = None) -> "Optional[ModuleSpec]":
         """Return the spec of a module in this directory, or None if it has none of that name."""
-        hook = self._hook
-        names = hook.listing(self.path)
+        index = self._index
+        names = index.listing(self.path)
         if names is None:
             return None
         tail = fullname.rpartition(".")[2]
         is_directory = names.get(tail, False)
         if is_directory:
             base = self.path + "/" + tail
-            inside = hook.listing(base)
+            inside = index.listing(base)
             if inside is not None:
-                for suffix, loader in hook.loaders:
+                for suffix, loader in index.loaders:
                     if inside.get("__init__" + suffix) is False:
                         return _spec(fullname, base + "/__init__" + suffix, loader, base)
-        for suffix, loader in hook.loaders:
+        for suffix, loader in index.loaders:
             if names.get(tail + suffix) is False:
                 return _spec(fullname, self.path + "/" + tail + suffix, loader)
         return _namespace(fullname, base) if is_directory else None
@@ -141,14 +149,14 @@ class TopFinder(DirectoryFinder):
 
     def find_spec(self, fullname: str, target: "Optional[ModuleType]" = None) -> "Optional[ModuleSpec]":
         """Return the spec of a top-level module of the set, or None."""
-        found = self._hook.top.get(fullname.rpartition(".")[2])
+        found = self._index.top.get(fullname.rpartition(".")[2])
         if found is None:
             return None
         kind, relative = found
         path = self.path + "/" + relative
         if kind == NAMESPACE:
             return _namespace(fullname, path)
-        for suffix, loader in self._hook.loaders:
+        for suffix, loader in self._index.loaders:
             if path.endswith(suffix):
                 return _spec(fullname, path, loader, os.path.dirname(path) if kind == PACKAGE else "")
         return None
@@ -168,11 +176,13 @@ def _namespace(name: str, path: str) -> ModuleSpec:
     return spec
 
 
-def install(hook: SetHook) -> None:
+def install(index: SetIndex) -> None:
     """Put the hook of a set in front of the others, and forget finders made for its directories before."""
-    sys.path_hooks.insert(0, hook)
-    site_packages = hook.site_packages
+    site_packages = index.site_packages
     below = site_packages + "/"
     for path in list(sys.path_importer_cache):
-        if path == site_packages or path.startswith(below):
+        if path.startswith(below):
             del sys.path_importer_cache[path]
+    hook = index.path_hook()
+    sys.path_hooks.insert(0, hook)
+    sys.path_importer_cache[site_packages] = hook(site_packages)

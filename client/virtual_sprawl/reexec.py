@@ -27,8 +27,11 @@ def original_arguments() -> "List[str]":
     if original is not None:
         return list(original)
     # 3.8 and 3.9 keep it too, but only for C.
-    import ctypes
-
+    try:
+        import ctypes
+    except ImportError:
+        with open("/proc/self/cmdline", "rb") as file:
+            return [os.fsdecode(part) for part in file.read().split(b"\0")[:-1]]
     count = ctypes.c_int()
     values = ctypes.POINTER(ctypes.c_wchar_p)()
     ctypes.pythonapi.Py_GetArgcArgv(ctypes.byref(count), ctypes.byref(values))

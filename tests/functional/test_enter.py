@@ -21,7 +21,7 @@ REPORT = """
 import json, sys, hello, tool.part, space.left
 from importlib import metadata
 print(json.dumps({
-    "hooks": [type(hook).__name__ for hook in sys.path_hooks].count("SetHook"),
+    "hooks": len(sys.path_hooks) - 2,
     "finder": type(sys.path_importer_cache[sys.argv[1]]).__name__, "hello": hello.where(),
     "last": sys.path[-1], "version": metadata.version("demo"), "writes": not sys.dont_write_bytecode,
     "loader": type(hello.__loader__).__name__,

@@ -61,7 +61,7 @@ def test_both_finders_agree(scratch: Path, tree: Any) -> None:
     shutil.rmtree(scratch / "sets", ignore_errors=True)
     shutil.rmtree(scratch / "wheels", ignore_errors=True)
     made = make_set(scratch, Path(sys.executable), files_of(tree))
-    hook = finder.SetHook(made.index, str(made.path))
+    hook = finder.SetIndex(made.index, str(made.path)).path_hook()
     details = [(loader, [suffix]) for suffix, loader in reference_loaders()]
     for directory in (made.site_packages, *walk(made.site_packages)):
         ours, theirs = hook(str(directory)), FileFinder(str(directory), *details)

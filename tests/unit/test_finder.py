@@ -11,7 +11,7 @@ import os
 import pkgutil
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.machinery import (
     EXTENSION_SUFFIXES,
     ExtensionFileLoader,
@@ -52,6 +52,7 @@ TREE: dict[str, str | bytes] = {
     "package/odd.py/x.py": "",
     "demo-1.5.dist-info/METADATA": "Metadata-Version: 2.1\nName: demo\nVersion: 1.5\n",
 }
+Hook = Callable[[str], FileFinder]
 NAMES = ("module", "package", "space", "both", "native", "compiled")
 
 
@@ -61,17 +62,17 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> HandmadeSet:
 
 
 @pytest.fixture
-def hook(tree: HandmadeSet) -> finder.SetHook:
-    return finder.SetHook(tree.index, str(tree.path))
+def hook(tree: HandmadeSet) -> Hook:
+    return finder.SetIndex(tree.index, str(tree.path)).path_hook()
 
 
 @pytest.fixture
-def active(tree: HandmadeSet, hook: finder.SetHook) -> Iterator[HandmadeSet]:
+def active(tree: HandmadeSet) -> Iterator[HandmadeSet]:
     """Import from the set, in this process, for the length of a test."""
     before = set(sys.modules)
     path, hooks, dont_write = sys.path[:], sys.path_hooks[:], sys.dont_write_bytecode
     sys.dont_write_bytecode = False
-    finder.install(hook)
+    finder.install(finder.SetIndex(tree.index, str(tree.path)))
     sys.path.append(str(tree.site_packages))
     yield tree
     sys.path[:], sys.path_hooks[:], sys.dont_write_bytecode = path, hooks, dont_write
@@ -105,7 +106,7 @@ def reference(directory: str) -> FileFinder:
 
 @pytest.mark.parametrize("name", [*NAMES, "absent", "space.d", "demo-1", "", "package.absent"])
 def test_top_level_names_are_found_as_file_finder_finds_them(
-    tree: HandmadeSet, hook: finder.SetHook, name: str
+    tree: HandmadeSet, hook: Hook, name: str
 ) -> None:
     directory = str(tree.site_packages)
     same(hook(directory).find_spec(name), reference(directory).find_spec(name))
@@ -115,23 +116,30 @@ def test_top_level_names_are_found_as_file_finder_finds_them(
     "name",
     ["module", "inner", "plain", "native", "compiled", "odd", "data", "absent", "module.py", "", "x/y"],
 )
-def test_names_below_are_found_as_file_finder_finds_them(
-    tree: HandmadeSet, hook: finder.SetHook, name: str
-) -> None:
+def test_names_below_are_found_as_file_finder_finds_them(tree: HandmadeSet, hook: Hook, name: str) -> None:
     directory = str(tree.site_packages / "package")
     full = f"package.{name}"
     same(hook(directory).find_spec(full), reference(directory).find_spec(full))
 
 
-def test_the_finder_is_a_file_finder(tree: HandmadeSet, hook: finder.SetHook) -> None:
+def test_the_finder_is_a_file_finder(tree: HandmadeSet, hook: Hook) -> None:
     found = hook(str(tree.site_packages))
     assert isinstance(found, FileFinder)
     assert found.path == str(tree.site_packages)
 
 
-def test_other_places_are_left_to_other_hooks(
-    tree: HandmadeSet, hook: finder.SetHook, tmp_path: Path
-) -> None:
+def test_the_hook_passes_for_that_of_file_finder(hook: Hook) -> None:
+    standard = FileFinder.path_hook()
+    assert (hook.__name__, hook.__module__) == (standard.__name__, standard.__module__)
+    variables = dict(zip(hook.__code__.co_freevars, hook.__closure__ or (), strict=True))
+    assert [suffixes for _, suffixes in variables["loader_details"].cell_contents] == [
+        EXTENSION_SUFFIXES,
+        [".py"],
+        [".pyc"],
+    ]
+
+
+def test_other_places_are_left_to_other_hooks(tree: HandmadeSet, hook: Hook, tmp_path: Path) -> None:
     inside = tree.site_packages / "package"
     places = [tmp_path, tree.path, tree.path / "bin", inside / "absent", inside / "module.py"]
     escapes = [f"{inside}/../../../../..", f"{tree.site_packages}x"]
@@ -140,7 +148,7 @@ def test_other_places_are_left_to_other_hooks(
             hook(place)
 
 
-def test_directories_of_the_store_itself_are_claimed(tree: HandmadeSet, hook: finder.SetHook) -> None:
+def test_directories_of_the_store_itself_are_claimed(tree: HandmadeSet, hook: Hook) -> None:
     behind = os.path.realpath(tree.site_packages / "package")
     spec = hook(behind).find_spec("package.module")
     assert spec is not None
@@ -152,7 +160,7 @@ def test_a_zip_file_in_the_set_is_left_to_zipimport(tmp_path: Path) -> None:
     archive = Path(os.path.realpath(made.site_packages / "package")) / "archive.zip"
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("zipped.py", "")
-    hook = finder.SetHook(made.index, str(made.path))
+    hook = finder.SetIndex(made.index, str(made.path)).path_hook()
     with pytest.raises(ImportError):
         hook(f"{made.site_packages}/package/archive.zip")
 
@@ -211,7 +219,7 @@ def test_bytecode_is_read_and_never_written(tmp_path: Path, monkeypatch: pytest.
     code = marshal.dumps(compile("value = 2", "cached.py", "exec"))
     cached.write_bytes(MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + code)
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    hook = finder.SetHook(made.index, str(made.path))
+    hook = finder.SetIndex(made.index, str(made.path)).path_hook()
     before = sorted(map(str, tmp_path.rglob("*")))
     values = {}
     for name in ("fresh", "cached"):
@@ -226,7 +234,7 @@ def test_bytecode_is_read_and_never_written(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_bytecode_goes_where_the_user_sends_all_of_it(
-    tmp_path: Path, tree: HandmadeSet, hook: finder.SetHook, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tree: HandmadeSet, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
@@ -240,19 +248,19 @@ def test_an_index_of_another_interpreter_or_format_is_refused(tree: HandmadeSet)
     good = marshal.loads(tree.index)
     for bad in ((2, *good[1:]), (1, "cpython-00", *good[2:])):
         with pytest.raises(ValueError, match="another format or interpreter"):
-            finder.SetHook(marshal.dumps(bad), str(tree.path))
+            finder.SetIndex(marshal.dumps(bad), str(tree.path))
 
 
 def test_a_store_may_have_moved(tree: HandmadeSet, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.symlink_to(tree.path.parent.parent)
     moved = elsewhere / "sets" / tree.path.name
-    hook = finder.SetHook(tree.index, str(moved))
-    assert hook.site_packages == str(moved / tree.site_packages.relative_to(tree.path))
-    assert hook(hook.site_packages).find_spec("module") is not None
+    index = finder.SetIndex(tree.index, str(moved))
+    assert index.site_packages == str(moved / tree.site_packages.relative_to(tree.path))
+    assert index.path_hook()(index.site_packages).find_spec("module") is not None
 
 
 def test_the_index_may_name_the_start_up_files(tree: HandmadeSet) -> None:
     longer = (*marshal.loads(tree.index), ("a.pth",))
-    assert finder.SetHook(marshal.dumps(longer), str(tree.path)).start_up == ("a.pth",)
-    assert finder.SetHook(tree.index, str(tree.path)).start_up is None
+    assert finder.SetIndex(marshal.dumps(longer), str(tree.path)).start_up == ("a.pth",)
+    assert finder.SetIndex(tree.index, str(tree.path)).start_up is None
