@@ -41,6 +41,8 @@ __all__ = ["PdmLock", "read"]
 
 _OLDEST: Final = (2, 0)
 _NEWEST: Final = (4, 5)
+# Real locks have up to five entries of one package, versions and sets of extras together.
+_MAXIMUM_ENTRIES: Final = 1_000
 _RELOCK: Final = "write the lock anew with `pdm lock`"
 _LEADING_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _INHERIT: Final = "inherit_metadata"
@@ -155,7 +157,10 @@ def read(path: Path, root: Path | None = None) -> PdmLock:
         counter = iter(range(1 << 30))
         entries: dict[NormalizedName, list[Entry]] = {}
         for entry in each(document, "package", lambda item: pdm_entry.from_table(next(counter), item)):
-            entries.setdefault(entry.name, []).append(entry)
+            same = entries.setdefault(entry.name, [])
+            same.append(entry)
+            if len(same) > _MAXIMUM_ENTRIES:
+                raise Fault("lock.invalid", f"more than {_MAXIMUM_ENTRIES} entries of {entry.name}")
         inherits = _INHERIT in strings(metadata, "strategy")
         groups = frozenset(map(package_name, strings(metadata, "groups")))
         targets = tuple(tables(metadata, "targets"))

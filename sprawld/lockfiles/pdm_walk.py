@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .pdm_entry import Entry
     from .pdm_project import PdmProject
     from .walk import Need as AnyNeed
+    from .walk import Steps
 
 __all__ = ["select"]
 
@@ -77,9 +78,11 @@ class _Graph:
             self._candidates[name] = found
         return found
 
-    def needs(self, package: Entry, extras: frozenset[NormalizedName]) -> Iterator[Need]:
+    def needs(self, package: Entry, extras: frozenset[NormalizedName], steps: Steps) -> Iterator[Need]:
         """Yield the dependencies of an entry that apply here, or of the entries for these extras."""
+        steps.take(len(self.entries[package.name]))
         for entry in self._entries_for(package, extras) if extras else (package,):
+            steps.take(len(entry.dependencies))
             with at(f"package[{entry.index}] ({entry.name})"):
                 yield from self.applying(map(from_text, entry.dependencies))
 

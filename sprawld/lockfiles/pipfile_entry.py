@@ -7,7 +7,6 @@ their own (`"os_name": "== 'nt'"`).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -16,7 +15,15 @@ from sprawld.model import Artifact, Hash, Pin, Source
 from ._toml import Fault, Table, at, get, invalid, shown, strings
 from .artifacts import artifact, file_hash, local_path, package_name, package_version, split_fragment, web_url
 from .markers import Marker, holds, parse_marker
-from .sources import ARCHIVES, FILE_SCHEME, directory_source, file_url_path, is_full_commit, vcs_source
+from .sources import (
+    ARCHIVES,
+    FILE_SCHEME,
+    directory_source,
+    file_url_path,
+    is_full_commit,
+    split_reference,
+    vcs_source,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +49,6 @@ _MARKER_KEYS: Final = (
     "implementation_version",
 )
 _UNREAD_SYSTEMS: Final = ("hg", "svn", "bzr")
-# `https://host/repository.git@1a2b3c`, in locks from before `ref`.
-_REFERENCE: Final = re.compile(r"(?P<url>[^@]*(?:@[^@/]*[/:][^@]*)?)@(?P<reference>[^@/:]+)")
 
 
 class Index(NamedTuple):
@@ -124,8 +129,9 @@ class Entry:
 
     def _git(self, root: Path, url: str, subdirectory: str | None) -> Source:
         reference = get(self.table, "ref", str)
-        if reference is None and (match := _REFERENCE.fullmatch(url)) is not None:
-            url, reference = match["url"], match["reference"]
+        if reference is None:
+            # `https://host/repository.git@1a2b3c`, in locks from before `ref`.
+            url, reference = split_reference(url)
         if reference is not None and is_full_commit(reference):
             return vcs_source(root, url, commit=reference, subdirectory=subdirectory)
         return vcs_source(root, url, reference=reference, subdirectory=subdirectory)

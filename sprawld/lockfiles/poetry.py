@@ -32,11 +32,13 @@ if TYPE_CHECKING:
 
     from sprawld.model import Environment, Wanted
 
-    from .poetry_package import Package
+    from .poetry_package import Package, SharedFiles
 
 __all__ = ["PoetryLock", "read"]
 
 _NEWEST: Final = (2, 1)
+# Real locks have up to five versions of one package.
+_MAXIMUM_VERSIONS: Final = 1_000
 _RELOCK: Final = "write the lock anew with `poetry lock`"
 
 
@@ -51,7 +53,9 @@ class PoetryLock:
     hashed: bool = True
     version: tuple[int, int]
     """Of the format; (0, 0) for locks from before it had one."""
-    metadata: Table
+    python: str
+    """Constraint on the interpreter, as poetry writes it."""
+    shared: SharedFiles
     packages: Mapping[NormalizedName, tuple[Package, ...]]
     edges: Mapping[NormalizedName, tuple[NormalizedName, ...]]
     """Name -> names in its dependencies, to tell what brought a package in."""
@@ -85,14 +89,14 @@ class PoetryLock:
                 )
             found.sort(key=lambda item: item[0].name)
             _check_single([package for package, _ in found])
-            return tuple(package.pin(self.path.parent, self.metadata, via) for package, via in found)
+            return tuple(package.pin(self.path.parent, self.shared, via) for package, via in found)
 
     def _check_python(self, environment: Environment) -> None:
-        allowed = get(self.metadata, "python-versions", str) or "*"
         release = ".".join(map(str, environment.version))
-        if not parse_constraint(allowed).allows(Version(release)):
+        if not parse_constraint(self.python).allows(Version(release)):
             raise Fault(
-                "select.requires-python", f"the lock is for Python {shown(allowed)}, this is Python {release}"
+                "select.requires-python",
+                f"the lock is for Python {shown(self.python)}, this is Python {release}",
             )
 
     def _known_groups(self) -> list[NormalizedName]:
@@ -147,10 +151,15 @@ def read(path: Path, root: Path | None = None) -> PoetryLock:
     with reading(path):
         metadata = require(document, "metadata", dict)
         version = _version(metadata)
+        python = get(metadata, "python-versions", str) or "*"
+        shared = poetry_package.shared_files(metadata)
         counter = iter(range(1 << 30))
         packages: dict[NormalizedName, list[Package]] = {}
         for package in each(document, "package", lambda item: poetry_package.from_table(next(counter), item)):
-            packages.setdefault(package.name, []).append(package)
+            same = packages.setdefault(package.name, [])
+            same.append(package)
+            if len(same) > _MAXIMUM_VERSIONS:
+                raise Fault("lock.invalid", f"more than {_MAXIMUM_VERSIONS} versions of {package.name}")
         locked_extras = table(document, "extras")
         extras = frozenset(map(package_name, locked_extras))
         for extra in locked_extras:
@@ -165,7 +174,8 @@ def read(path: Path, root: Path | None = None) -> PoetryLock:
         project=Project(root=path.parent, name=settings.name, version=settings.version),
         inputs=(path, pyproject.path),
         version=version,
-        metadata=metadata,
+        python=python,
+        shared=shared,
         packages={name: tuple(same) for name, same in packages.items()},
         edges={name: _needed_names(same) for name, same in packages.items()},
         # Locks of 2018 do not list the extras.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-__all__ = ["Package", "from_table"]
+__all__ = ["Package", "SharedFiles", "from_table", "shared_files"]
 
 _SHA256_CHARACTERS: Final = 64
 
@@ -57,11 +57,11 @@ class Package:
     reference: str
     table: Table
 
-    def pin(self, root: Path, metadata: Table, via: tuple[str, ...]) -> Pin:
+    def pin(self, root: Path, shared: SharedFiles, via: tuple[str, ...]) -> Pin:
         """Return the pin, its files checked; `root` is the lock's directory."""
         with at(f"package[{self.index}] ({self.name})"):
             source = self._source(root)
-            artifacts, hashes = self._files(root, source, metadata)
+            artifacts, hashes = self._files(source, shared)
             return Pin(
                 name=self.name,
                 version=self.version,
@@ -100,14 +100,13 @@ class Package:
                 )
         raise Fault("lock.unsupported", f"source: type {shown(repr(self.origin))} is not known")
 
-    def _files(
-        self, root: Path, source: Source, metadata: Table
-    ) -> tuple[tuple[Artifact, ...], tuple[Hash, ...]]:
+    def _files(self, source: Source, shared: SharedFiles) -> tuple[tuple[Artifact, ...], tuple[Hash, ...]]:
         if source.kind in ("git", "directory", "editable"):
             return (), ()
-        if "files" not in self.table and "hashes" in metadata:
-            return (), tuple(map(_bare_hash, self._listed(table(metadata, "hashes"))))
-        listed = self._file_tables(metadata)
+        if "files" not in self.table and shared.hashes is not None:
+            bare = strings({"hashes": shared.hashes.get(self.name, [])}, "hashes")
+            return (), tuple(map(_bare_hash, bare))
+        listed = self._file_tables(shared)
         hashes = {name: file_hash(require(item, "hash", str)) for name, item in listed.items()}
         if source.kind in ("url", "path"):
             return (self._direct(source, hashes),), ()
@@ -144,24 +143,28 @@ class Package:
             hashes=tuple(hashes.values()) if len(hashes) == 1 else (),
         )
 
-    def _file_tables(self, metadata: Table) -> dict[str, Table]:
-        holder = self.table if "files" in self.table else self._by_pretty_name(table(metadata, "files"))
+    def _file_tables(self, shared: SharedFiles) -> dict[str, Table]:
+        holder = self.table if "files" in self.table else {"files": shared.files.get(self.name, [])}
         return {require(item, "file", str): item for item in tables(holder, "files")}
 
-    def _by_pretty_name(self, files: Table) -> Table:
-        return {"files": list(self._entry(files))}
 
-    def _entry(self, by_name: Table) -> list[object]:
-        pretty = require(self.table, "name", str)
-        if pretty in by_name:
-            return get(by_name, pretty, list) or []
-        for name in by_name:
-            if package_name(name) == self.name:
-                return get(by_name, name, list) or []
-        return []
+@dataclass(frozen=True, slots=True)
+class SharedFiles:
+    """Files and hashes that locks before 2.0 keep apart from the packages."""
 
-    def _listed(self, by_name: Table) -> tuple[str, ...]:
-        return strings({"hashes": self._entry(by_name)}, "hashes")
+    files: Mapping[NormalizedName, object]
+    """Name -> array of tables; of all locked versions of the package."""
+    hashes: Mapping[NormalizedName, object] | None
+    """Name -> array of bare hashes; None where the lock has no such table."""
+
+
+def shared_files(metadata: Table) -> SharedFiles:
+    """Return `metadata.files` and `metadata.hashes`, whose keys are names as their authors spell them."""
+    hashes = table(metadata, "hashes") if "hashes" in metadata else None
+    return SharedFiles(
+        files={package_name(name): value for name, value in table(metadata, "files").items()},
+        hashes=None if hashes is None else {package_name(name): value for name, value in hashes.items()},
+    )
 
 
 def from_table(index: int, item: Table) -> Package:

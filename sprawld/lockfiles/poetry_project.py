@@ -80,17 +80,22 @@ class PoetryProject:
 
     def roots(self, wanted: frozenset[NormalizedName]) -> Iterator[tuple[NormalizedName, Dependency]]:
         """Yield the dependencies of the wanted groups, each with its group."""
-        for name in self.groups:
-            if name in wanted:
-                for dependency in self._with_includes(name, ()):
-                    yield name, dependency
+        for group in self.groups:
+            if group in wanted:
+                for name in self._with_includes(group):
+                    for dependency in self.groups[name].dependencies():
+                        yield group, dependency
 
-    def _with_includes(self, name: NormalizedName, above: tuple[NormalizedName, ...]) -> Iterator[Dependency]:
-        if name in above or name not in self.groups:
-            raise Fault("lock.stale", f"dependency group {shown(repr(name))} is unknown or includes itself")
-        yield from self.groups[name].dependencies()
-        for included in self.groups[name].includes:
-            yield from self._with_includes(included, (*above, name))
+    def _with_includes(self, group: NormalizedName) -> list[NormalizedName]:
+        """Return a group and all it includes, each once."""
+        names = [group]
+        for name in names:
+            if name not in self.groups:
+                raise Fault(
+                    "lock.stale", f"dependency group {shown(repr(name))} is included and does not exist"
+                )
+            names.extend(other for other in self.groups[name].includes if other not in names)
+        return names
 
 
 def from_pyproject(pyproject: Pyproject) -> PoetryProject:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from .poetry_package import Package
     from .poetry_project import PoetryProject
-    from .walk import Need
+    from .walk import Need, Steps
 
 __all__ = ["select"]
 
@@ -117,11 +117,14 @@ class _Graph:
             found = self._candidates[name] = tuple(fitting)
         return found
 
-    def needs(self, package: Package, extras: frozenset[NormalizedName]) -> Iterator[Dependency]:
+    def needs(
+        self, package: Package, extras: frozenset[NormalizedName], steps: Steps
+    ) -> Iterator[Dependency]:
         """Yield the dependencies of a package that apply here, and those of its extras."""
         with at(f"package[{package.index}] ({package.name})"):
-            active, optional_names = self._extras(package, extras)
             items = table(package.table, "dependencies")
+            steps.take(len(items) + len(table(package.table, "extras")))
+            active, optional_names = self._extras(package, extras)
             for name in items:
                 for need in from_value(name, items[name]):
                     if need.optional and need.name not in optional_names:

@@ -98,10 +98,14 @@ def group_requirements(groups: Table, wanted: str) -> tuple[str, ...]:
     """
     by_name = {package_name(name): value for name, value in groups.items()}
     found: list[str] = []
+    done: set[NormalizedName] = set()
 
     def visit(name: NormalizedName, above: tuple[str, ...]) -> None:
         if name in above or name not in by_name:
             raise Fault("lock.invalid", f"dependency group {shown(repr(name))} is unknown or includes itself")
+        if name in done:
+            return  # groups that include each other twice on every level would take for ever
+        done.add(name)
         items = by_name[name]
         if not isinstance(items, list):
             invalid(f"dependency-groups.{name}: expected array, got {type(items).__name__}")

@@ -107,7 +107,8 @@ def _common_hashes(same: list[Entry]) -> tuple[Hash, ...]:
     lists = [entry.hashes for entry in same if entry.hashes]
     if not lists:
         return ()
-    common = tuple(found for found in lists[0] if all(found in listed for listed in lists))
+    shared = frozenset(lists[0]).intersection(*lists[1:])
+    common = tuple(found for found in lists[0] if found in shared)
     if not common:
         raise Fault("lock.invalid", f"no hash of {same[0].name} is listed in all of its lines")
     return common

@@ -46,6 +46,7 @@ from .sources import (
     directory_source,
     file_url_path,
     is_full_commit,
+    split_reference,
     vcs_source,
     without_variables,
 )
@@ -63,8 +64,6 @@ _PLAIN: Final = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)(?:\[[A-Za-z0-9._, -]*\])? ?={2} ?(?P<version>[0-9A-Za-z.+!-]+)"
 )
 _SCHEME: Final = re.compile(r"(?:https?|ftp|file|(?:git|hg|svn|bzr)(?:\+[a-z]+)?):", re.IGNORECASE)
-_PATH_EXTRAS: Final = re.compile(r"(?P<path>.+?)(?:\[[^\]]*\])?")
-_REFERENCE: Final = re.compile(r"(?P<url>.*[/:][^@]*)@(?P<reference>[^@/:]+)")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,7 +212,7 @@ def _place(
             subdirectory=None if subdirectory is None else relative_directory(subdirectory),
         )
         return source, named, version
-    if VARIABLE.search(bare):
+    if VARIABLE in bare:
         raise Fault("lock.invalid", f"path depends on an environment variable: {shown(repr(bare))}")
     path = file_url_path(root, bare) if scheme else local_path(root, _without_extras(bare))
     if path.name.lower().endswith(ARCHIVES):
@@ -223,8 +222,7 @@ def _place(
 
 
 def _git(url: str, root: Path, subdirectory: str | None) -> Source:
-    match = _REFERENCE.fullmatch(url)
-    place, reference = (match["url"], match["reference"]) if match is not None else (url, None)
+    place, reference = split_reference(url)
     place = without_variables(place)
     if reference is not None and is_full_commit(reference):
         return vcs_source(root, place, commit=reference, subdirectory=subdirectory)
@@ -260,5 +258,4 @@ def _parse_filename(filename: str) -> tuple[NormalizedName | None, str | None]:
 
 
 def _without_extras(text: str) -> str:
-    match = _PATH_EXTRAS.fullmatch(text)
-    return match["path"].strip() if match is not None else text
+    return text.rpartition("[")[0].strip() or text if text.endswith("]") else text

@@ -39,7 +39,7 @@ class Content:
 
 
 def collect(path: Path, content: Content, variables: Mapping[str, str]) -> None:
-    """Read `path` and what it includes into `content`; raises LockError, or Fault about the file at `path`."""
+    """Read `path` and what it includes into `content`; raises LockError, or Fault about `path`."""
     _read(path, content, variables, above=(), constraint=False, seen=set())
 
 
@@ -121,6 +121,6 @@ def _included(path: Path, place: str) -> Path:
 
 
 def _local(root: Path, place: str) -> Path:
-    if VARIABLE.search(place):
+    if VARIABLE in place:
         raise Fault("lock.invalid", f"path depends on an environment variable: {shown(repr(place))}")
     return file_url_path(root, place) if place.lower().startswith(FILE_SCHEME) else local_path(root, place)

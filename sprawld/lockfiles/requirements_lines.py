@@ -6,7 +6,8 @@ Specification: pip's documentation, "Requirements File Format", and what pip's p
 2. A line ending in `\\` continues; a line that is a comment ends the continuation. Then comments go: `#` at
    the start or after white space. Then variables: `${NAME}` of capitals, digits and `_`, if set to something.
 3. What stands before the first word that begins with `-` is a requirement; the rest are options, split like
-   a shell would. Options may be abbreviated. Unknown ones are an error.
+   a shell would. Options may be abbreviated. Unknown ones are an error, and so are stray words, which pip
+   drops; but a marker after an editable requirement, which pip drops too, is kept: uv writes them.
 4. Variables come from the caller; without any, a lock cannot make the daemon reveal its environment.
 """
 
@@ -40,7 +41,6 @@ _CHARACTER_SETS: Final = re.compile(
 )
 # The longest requirement of 40 real files, with 240 hashes, has 21 kB.
 _LINE_CHARACTERS: Final = 1 << 20
-_COMMENT: Final = re.compile(r"(?:^|\s+)#.*$")
 _VARIABLE: Final = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _VIA_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\[\],-]*|-[rc] \S+")
 
@@ -71,13 +71,15 @@ _WITH_VALUE: Final = frozenset(
         "--config-settings",
     }
 )
-_FLAGS: Final = frozenset({"--no-index", "--prefer-binary", "--require-hashes", "--pre"})
+_FLAGS: Final = frozenset(
+    {"--no-index", "--no-require-hashes", "--prefer-binary", "--require-hashes", "--pre"}
+)
 _LONG: Final = tuple(sorted(_WITH_VALUE | _FLAGS))
 _ALIASES: Final = {"--pypi-url": "--index-url"}
 # uv writes markers behind editable requirements, where a shell's rules would take the quotes off.
-_EDITABLE: Final = re.compile(
-    r"""(?:-e|--editable)(?:\s+|=|(?=[^\s-]))(?P<value>[^'"].*?)(?P<more>\s+--?[a-zA-Z].*)?"""
-)
+_EDITABLE: Final = re.compile(r"""(?:-e|--editable)(?:\s+|=|(?=[^\s-]))(?=[^\s'"])""")
+_EDITABLE_PLACE: Final = re.compile(r"(?:[^\s\[;]|\[[^\]\[]*\]|\[)+\s*")
+_OPTION: Final = re.compile(r"\s--?[a-zA-Z]")
 # Nearly all option strings are a list of hashes, and a shell's rules take a second for a megabyte of them.
 _ONLY_HASHES: Final = re.compile(r"--hash=[a-z0-9]+:[0-9A-Fa-f]+(?: +--hash=[a-z0-9]+:[0-9A-Fa-f]+)*")
 
@@ -125,7 +127,7 @@ def _decode(data: bytes, encoding: str) -> str:
 def parse_text(text: str, variables: Mapping[str, str] | None = None) -> Iterator[Line]:
     """Yield the lines of a requirements file that say anything (rules 2 and 3)."""
     for number, joined in _joined(text):
-        line = _COMMENT.sub("", joined).strip()
+        line = _without_comment(joined)
         if line:
             with at(f"line {number}"):
                 parsed = parse_line(_expanded(line, variables or {}), number)
@@ -136,7 +138,7 @@ def _joined(text: str) -> Iterator[tuple[int, str]]:
     pieces: list[str] = []
     first = length = 0
     for number, physical in enumerate(text.splitlines(), start=1):
-        is_comment = _COMMENT.match(physical) is not None
+        is_comment = physical.lstrip().startswith("#")
         # White space before it, so that the comment is seen as one after the lines are joined.
         line = f" {physical}" if is_comment else physical
         if not pieces:
@@ -153,6 +155,14 @@ def _joined(text: str) -> Iterator[tuple[int, str]]:
         yield first, "".join(pieces)
 
 
+def _without_comment(line: str) -> str:
+    """Return what stands before a `#` at the start or after white space."""
+    position = line.find("#")
+    while position > 0 and not line[position - 1].isspace():
+        position = line.find("#", position + 1)
+    return (line if position < 0 else line[:position]).strip()
+
+
 def _expanded(line: str, variables: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda match: variables.get(match[1]) or match[0], line)
 
@@ -166,21 +176,32 @@ def parse_line(line: str, number: int = 1) -> Line:
         return Line(number, requirement)
     if _ONLY_HASHES.fullmatch(rest):
         return Line(number, requirement, {"--hash": tuple(word[7:] for word in rest.split())})
-    editable = _EDITABLE.fullmatch(rest)
-    if editable is not None:
-        rest = editable["more"] or ""
+    editable, rest = _editable(rest)
     try:
         arguments = shlex.split(rest)
     except ValueError as error:
         raise Fault("lock.syntax", f"{error}: {shown(repr(line))}") from None
     options = _options(arguments)
     if editable is not None:
-        options["--editable"] = (editable["value"].strip(), *options.get("--editable", ()))
+        options["--editable"] = (editable, *options.get("--editable", ()))
     return Line(number, requirement, options)
 
 
+def _editable(text: str) -> tuple[str | None, str]:
+    """Cut a leading `-e PLACE[EXTRAS] ; MARKER` from options; without one, nothing is cut."""
+    option = _EDITABLE.match(text)
+    place = _EDITABLE_PLACE.match(text, option.end()) if option is not None else None
+    if option is None or place is None:
+        return None, text
+    end = place.end()
+    if text.startswith(";", end):
+        following = _OPTION.search(text, end)
+        end = len(text) if following is None else following.start()
+    return text[option.end() : end].strip(), text[end:]
+
+
 def _options(arguments: list[str]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, list[str]] = {}
     remaining = iter(arguments)
     for argument in remaining:
         name, value = _named(argument)
@@ -190,9 +211,8 @@ def _options(arguments: list[str]) -> dict[str, tuple[str, ...]]:
                 raise Fault("lock.syntax", f"option {name} without a value")
         elif name in _FLAGS and value is not None:
             raise Fault("lock.syntax", f"option {name} takes no value")
-        name = _ALIASES.get(name, name)
-        found[name] = (*found.get(name, ()), value or "")
-    return found
+        found.setdefault(_ALIASES.get(name, name), []).append(value or "")
+    return {name: tuple(values) for name, values in found.items()}
 
 
 def _named(argument: str) -> tuple[str, str | None]:
@@ -212,7 +232,7 @@ def via_comments(text: str) -> dict[int, tuple[str, ...]]:
 
     The keys are the numbers that `parse_text` gives to the lines.
     """
-    found: dict[int, tuple[str, ...]] = {}
+    found: dict[int, dict[str, None]] = {}
     current, listing, continued = 0, False, False
     for number, physical in enumerate(text.splitlines(), start=1):
         line = physical.strip()
@@ -227,6 +247,5 @@ def via_comments(text: str) -> dict[int, tuple[str, ...]]:
             body = body.removeprefix("via").strip()
         if listing and current:
             names = (part.strip() for part in body.split(", "))
-            known = found.get(current, ())
-            found[current] = (*known, *(name for name in names if _VIA_NAME.fullmatch(name)))
-    return found
+            found.setdefault(current, {}).update((name, None) for name in names if _VIA_NAME.fullmatch(name))
+    return {line: tuple(names) for line, names in found.items()}

@@ -26,6 +26,7 @@ __all__ = [
     "file_url_path",
     "index_url",
     "is_full_commit",
+    "split_reference",
     "vcs_source",
     "without_variables",
 ]
@@ -38,7 +39,8 @@ _FULL_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _FILE_URL: Final = re.compile(r"file:(?://(?:localhost|None)?(?=/))?(?P<path>[^?#]*)", re.IGNORECASE)
 
 _USER_INFORMATION: Final = re.compile(r"(?P<scheme>[a-z+]+://)(?P<user>[^/?#]*@)", re.IGNORECASE)
-VARIABLE: Final = re.compile(r"\$\{[^}]*\}")
+VARIABLE: Final = "${"
+"""How a variable begins."""
 
 
 def is_full_commit(text: str) -> bool:
@@ -63,7 +65,7 @@ def without_variables(url: str) -> str:
     match = _USER_INFORMATION.match(url)
     if match is not None and "$" in match["user"]:
         url = match["scheme"] + url[match.end() :]
-    if VARIABLE.search(url):
+    if VARIABLE in url:
         raise Fault(
             "lock.url-refused",
             f"URL depends on an environment variable: {shown(repr(url.rpartition('@')[2]))}",
@@ -75,6 +77,14 @@ def without_variables(url: str) -> str:
 def index_url(url: str) -> str:
     """Return the http(s) URL of an index; raises Fault `lock.url-refused`."""
     return web_url(without_variables(url))
+
+
+def split_reference(url: str) -> tuple[str, str | None]:
+    """Split `https://host/repository.git@reference`; the `@` of a user name is none."""
+    place, _, reference = url.rpartition("@")
+    if reference and not set(reference) & set("/:") and set(place) & set("/:"):
+        return place, reference
+    return url, None
 
 
 def directory_source(root: Path, path: str, *, editable: bool, subdirectory: str | None = None) -> Source:

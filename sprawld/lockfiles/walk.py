@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-__all__ = ["Graph", "Need", "Reached", "Root", "reach", "settle"]
+__all__ = ["Graph", "Need", "Reached", "Root", "Steps", "reach", "settle"]
 
 P = TypeVar("P")
 P_contra = TypeVar("P_contra", contravariant=True)
@@ -55,8 +55,11 @@ class Graph(Protocol[P]):
     def candidates(self, name: NormalizedName) -> Sequence[P]:
         """Return the locked packages of that name that this Python may use, best first."""
 
-    def needs(self, package: P, extras: frozenset[NormalizedName]) -> Iterable[Need[P]]:
-        """Return what `package` needs here: by itself, or for these extras of it."""
+    def needs(self, package: P, extras: frozenset[NormalizedName], steps: Steps) -> Iterable[Need[P]]:
+        """Return what `package` needs here: by itself, or for these extras of it.
+
+        What it looks at on the way is to be counted in `steps`.
+        """
 
     def tolerates(self, need: Need[P]) -> bool:
         """Tell whether a name without candidates may be left out; raises Fault if it may not."""
@@ -87,7 +90,7 @@ def settle(roots: Sequence[Root[P]], graph: Graph[P]) -> dict[NormalizedName, P]
     Raises Fault `lock.stale` where no locked version satisfies the needs, `lock.invalid` where the choices
     chase each other.
     """
-    steps = _Steps()
+    steps = Steps()
     before: _Met[P] = {}
     for _ in range(_MAXIMUM_PASSES):
         attempt = _Attempt(graph, before, steps)
@@ -111,7 +114,7 @@ def reach(roots: Iterable[Root[P]], graph: Graph[P], chosen: Mapping[NormalizedN
     """Walk once more with the versions that `settle` chose, and note who needs whom."""
     via: dict[NormalizedName, dict[str, None]] = {}
     edges: dict[NormalizedName, set[NormalizedName]] = {}
-    for label, parent, need in _visit(roots, graph, lambda need: chosen.get(need.name), _Steps()):
+    for label, parent, need in _visit(roots, graph, lambda need: chosen.get(need.name), Steps()):
         if need.name in chosen and parent != need.name:
             via.setdefault(need.name, {})[label] = None
             if parent is not None:
@@ -127,11 +130,14 @@ _Met = dict["NormalizedName", dict[str, Need[P]]]
 
 
 @dataclass(slots=True)
-class _Steps:
+class Steps:
+    """How much has been looked at."""
+
     taken: int = 0
 
-    def take(self) -> None:
-        self.taken += 1
+    def take(self, count: int = 1) -> None:
+        """Count; raises Fault `lock.invalid` beyond what any honest lock takes."""
+        self.taken += count
         if self.taken > _MAXIMUM_STEPS:
             invalid(f"walking the dependencies takes more than {_MAXIMUM_STEPS} steps")
 
@@ -142,7 +148,7 @@ class _Attempt(Generic[P]):
 
     graph: Graph[P]
     before: _Met[P]
-    steps: _Steps
+    steps: Steps
     chosen: dict[NormalizedName, P] = field(default_factory=dict)
     met: _Met[P] = field(default_factory=dict)
 
@@ -173,7 +179,7 @@ class _Attempt(Generic[P]):
 
 
 def _visit(
-    roots: Iterable[Root[P]], graph: Graph[P], choose: Callable[[Need[P]], P | None], steps: _Steps
+    roots: Iterable[Root[P]], graph: Graph[P], choose: Callable[[Need[P]], P | None], steps: Steps
 ) -> Iterator[tuple[str, NormalizedName | None, Need[P]]]:
     """Yield every edge once: label of the parent, its name unless it is a root, and the need."""
     queue: deque[tuple[NormalizedName, frozenset[NormalizedName]]] = deque()
@@ -197,7 +203,7 @@ def _visit(
         yield root.label, None, root.need
     while queue:
         name, extras = queue.popleft()
-        for need in graph.needs(packages[name], extras):
+        for need in graph.needs(packages[name], extras, steps):
             enter(need)
             yield name, name, need
 
