@@ -103,8 +103,8 @@ def _run_on_set(value: str) -> None:
 
         try:
             activation.activate(reply[1], reply[2], value == "exec")
-        except OSError as error:
-            failure = error
+        except (OSError, ImportError) as error:
+            failure: Exception = error
             continue
         if value != "inherit":
             # The program's children run on the set by their executable; the variable would drag every other

@@ -26,7 +26,8 @@ def activate(directory: str, index: bytes, execute: bool) -> None:
     """Make this process run on the set in `directory`.
 
     With `execute`, or where the process cannot be cleaned, it is replaced by the set's own interpreter.
-    Raises OSError when the set is gone (ask again), ValueError for an index of another interpreter.
+    Raises OSError or ImportError when the set is gone (ask again), ValueError for an index that is not for
+    this interpreter.
     """
     lease.take_lease(directory)
     decoded = finder.SetIndex(index, directory)
@@ -42,12 +43,12 @@ def activate(directory: str, index: bytes, execute: bool) -> None:
         from . import reexec
 
         reexec.execute(directory + "/bin/python")
+    finder.install(decoded)
     _purge(stale)
     for path in list(sys.path_importer_cache):
         if origin.owns(path):
             del sys.path_importer_cache[path]
     _move_prefix(directory)
-    finder.install(decoded)
     sys.path[:] = [*kept, decoded.site_packages]
     if start_up:
         from . import startup_files

@@ -177,12 +177,16 @@ def _namespace(name: str, path: str) -> ModuleSpec:
 
 
 def install(index: SetIndex) -> None:
-    """Put the hook of a set in front of the others, and forget finders made for its directories before."""
+    """Put the hook of a set in front of the others, and forget finders made for its directories before.
+
+    Raises ImportError, and changes nothing, when the set's site-packages is not there.
+    """
     site_packages = index.site_packages
     below = site_packages + "/"
+    hook = index.path_hook()
+    found = hook(site_packages)
     for path in list(sys.path_importer_cache):
         if path.startswith(below):
             del sys.path_importer_cache[path]
-    hook = index.path_hook()
     sys.path_hooks.insert(0, hook)
-    sys.path_importer_cache[site_packages] = hook(site_packages)
+    sys.path_importer_cache[site_packages] = found

@@ -298,3 +298,14 @@ def test_a_set_without_its_lease_is_not_run_on(fresh: Stage) -> None:
     with fresh.daemon() as daemon:
         refused(fresh.run(*PROGRAM), "store.damaged")
     assert daemon.connections == 3
+
+
+def test_a_failure_leaves_python_as_it_was(fresh: Stage) -> None:
+    program = "import sys; print(sys.prefix == sys.base_prefix, *sys.path, *map(type, sys.meta_path))"
+    plain = fresh.output("-c", program, mode=None)
+    fresh.set.site_packages.rename(fresh.set.site_packages.with_name("gone"))
+    with fresh.daemon():
+        refused(fresh.run(*PROGRAM), "store.damaged")
+        done = fresh.run("-c", program, environ={"VIRTUAL_SPRAWL_ON_ERROR": "continue"})
+    assert (done.returncode, done.stdout) == (0, plain)
+    assert "[store.damaged]" in done.stderr
