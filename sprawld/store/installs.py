@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from sprawld.errors import StoreError
 from sprawld.model import Digest
 
-from . import files
+from . import files, pins
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,6 +71,7 @@ class InstallRoots:
             names = os.listdir(self._path)
         except FileNotFoundError:
             return []
+        names = [name for name in names if not name.startswith(pins.PREFIX)]
         return [self._read(self._path / name) for name in sorted(names)]
 
     def _file(self, target: Path) -> Path:

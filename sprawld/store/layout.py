@@ -29,6 +29,8 @@ CHILDREN: Final = (
     "client",
     "durable",
     "first-use",
+    "origins",
+    "quarantine",
     "replies",
     "roots",
     "sets",

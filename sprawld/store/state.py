@@ -23,6 +23,7 @@ from sprawld.model import Digest
 
 from . import files
 from .installs import InstallRoots
+from .pins import Pins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -94,6 +95,7 @@ class State:
 
     def __init__(self, root: Path) -> None:
         self.installs = InstallRoots(root)
+        self.pins = Pins(root)
         self._path = root / "state.sqlite"
         self._lock = threading.Lock()
         self._pending_lock = threading.Lock()
@@ -185,6 +187,21 @@ class State:
             unflushed = len(self._roots) + len(self._entries)
         locks = len({root.lock for root in self.roots()})
         return StateStatistics(locks=locks, installs=len(self.installs.all()), unflushed=unflushed)
+
+    def damage(self) -> str:
+        """Return what is wrong with the database's content; the empty string when nothing is."""
+        try:
+            problem = self._run(lambda database: _content_problem(self._path, database))
+        except StoreError:
+            return ""  # the disk's fault: nothing is known of the content
+        return problem
+
+    def begin_anew(self) -> None:
+        """Set the database aside and begin with an empty one; what was not flushed yet is kept."""
+        with self._lock:
+            self._database.close()
+            self._set_aside(sqlite3.DatabaseError("verify found it damaged"))
+            self._database = self._connect()
 
     def close(self) -> None:
         """Write what was touched and close the database."""
@@ -301,6 +318,23 @@ def _merge(rows: list[tuple[str, bytes, int]], pending: dict[tuple[str, bytes], 
     return [
         Root(lock=Path(os.fsdecode(lock)), digest=digest, used=used) for (digest, lock), used in known.items()
     ]
+
+
+def _content_problem(path: Path, database: sqlite3.Connection) -> str:
+    """Ask a fresh connection: the one in use answers from its memory what the file has lost."""
+    if not database.execute("PRAGMA database_list").fetchone()[2]:
+        return ""  # it lives in memory only
+    try:
+        fresh = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True)
+        try:
+            found = str(fresh.execute("PRAGMA integrity_check(1)").fetchone()[0])
+        finally:
+            fresh.close()
+    except sqlite3.Error as error:
+        if _blames_surroundings(error):
+            raise
+        return str(error)
+    return "" if found == "ok" else found
 
 
 def _blames_surroundings(error: sqlite3.Error) -> bool:

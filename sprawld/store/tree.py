@@ -6,9 +6,11 @@
       sets/<digest>/               a path set; `boot` names the boot that made it, its users hold `lease`
       client/<digest>/             the client files that sets link to
       durable/<kind>-<name>        a durable mark: a hard link to the entry's `manifest` or the set's `boot`
-      roots/  first-use/           install roots; hashes recorded at first use
+      roots/  first-use/           install roots and pins; hashes recorded at first use
+      origins/                     where each entry's wheel came from
       replies/                     ready replies
-      tmp/  trash/                 private trees being filled; trees renamed away that wait for deletion
+      tmp/  trash/  quarantine/    trees being filled; renamed away for deletion; damaged, kept a while
+      reserve                      room for a gc on a full disk
       state.sqlite                 lockfiles seen and last uses: can be rebuilt, never the truth
 
 1. An entry or set is trusted if its durable mark is a link to the very file that it holds, or if this boot
@@ -75,6 +77,8 @@ class Store:
         self.holds = Holds()
         """What a realise in flight relies on; see there for the rule that makes gc safe beside it."""
         self.trash = Trash(root / "trash")
+        self.quarantine = Trash(root / "quarantine")
+        """Damaged trees, under random names; gc deletes them after some days."""
         self._lock = threading.RLock()
         self._trusted: set[tuple[str, str]] = set()
         self._sizes: dict[str, int] | None = None
@@ -200,9 +204,16 @@ class Store:
 
         `empty_trash` deletes it. The caller makes sure that nobody uses it.
         """
+        return self._take(path, self.trash)
+
+    def set_apart(self, path: Path) -> bool:
+        """Move what is at `path` in the store to the quarantine; everything else as in `discard`."""
+        return self._take(path, self.quarantine)
+
+    def _take(self, path: Path, where: Trash) -> bool:
         kind, name = path.parent.name, path.name
         with self._lock, files.writing(f"the store {self.root}"):
-            if self.trash.take(path) is None:
+            if where.take(path) is None:
                 return False
             if kind in publication.WITNESS:
                 self._trusted.discard((kind, name))

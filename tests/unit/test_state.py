@@ -254,3 +254,19 @@ class TestInstalls:
         with pytest.raises(StoreError) as refusal:
             state.installs.all()
         assert refusal.value.code == "store.damaged"
+
+
+def test_damage_under_an_open_database_is_found_and_set_aside(tmp_path: Path) -> None:
+    root = Store.open(tmp_path / "store").root
+    State.open(root).close()
+    state = State.open(root)
+    assert state.damage() == ""
+    (root / "state.sqlite").write_bytes(b"garbage" * 2000)
+    assert state.damage() == "file is not a database"
+    state.touch(tmp_path / "uv.lock", "a" * 40, now=1)
+    state.begin_anew()
+    assert state.damage() == ""
+    assert state.flush()
+    assert len(state.roots()) == 1
+    assert (root / "state.sqlite.damaged").exists()
+    state.close()

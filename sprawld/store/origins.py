@@ -1,0 +1,131 @@
+"""Origins: where each entry's wheel came from, so that a damaged entry can be fetched once more.
+
+    origins/<sha256>.json    {"format", "filename", "name", "version", "size", "url", "index", "path"}
+
+1. One small file per entry, written before the entry is published; so they do not depend on the state
+   database, and an entry without one is the exception.
+2. Nothing waits for the disk: the sync that makes the entry durable covers its record. A record that cannot
+   be read is as good as none, because what is fetched by it has to have the entry's sha256 all the same.
+3. Records hold no secrets: user names, passwords and queries are left out of addresses. Where a file cannot
+   be had without them, the index is asked again, with the credentials that the user has configured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+from . import files, publication
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sprawld.model import Digest
+
+__all__ = ["Origin", "Origins"]
+
+_FORMAT: Final = 1
+_RECORD_BYTES: Final = 64 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where one wheel was found."""
+
+    filename: str
+    name: str
+    """Project name as the lock or the file name gives it."""
+    version: str
+    size: int | None = None
+    """Bytes of the wheel."""
+    url: str | None = None
+    """Without user name, password, query and fragment."""
+    index: str | None = None
+    """URL of the index that the lock names, as bare as `url`; None for the user's default one."""
+    path: str | None = None
+    """Absolute path, of a wheel that was a local file."""
+
+
+class Origins:
+    """The directory `origins/` of the store `root`. Every method blocks for the disk."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / "origins"
+        self._staging = root / "tmp"
+
+    def record(self, digest: Digest, origin: Origin) -> None:
+        """Write where the wheel came from, in place of an earlier record.
+
+        StoreError `disk.full` or `store.unwritable`.
+        """
+        content = asdict(origin) | {
+            "format": _FORMAT,
+            "url": origin.url and files.without_secrets(origin.url),
+            "index": origin.index and files.without_secrets(origin.index),
+        }
+        staged = self._staging / files.random_name("origin")
+        with files.writing(f"the origin of {origin.filename}"):
+            # A store that was made before there were origins, or that was removed under the daemon.
+            self._path.mkdir(mode=0o700, exist_ok=True)
+            descriptor = os.open(staged, files.CREATE, 0o600)
+            try:
+                with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                    json.dump(content, file)
+                os.rename(staged, self._file(digest))
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(staged)
+                raise
+
+    def recall(self, digest: str) -> Origin | None:
+        """Return the record of an entry; None when there is none, or none that can be read."""
+        try:
+            content = json.loads(files.read_small(self._file(digest), _RECORD_BYTES))
+            if content.pop("format") != _FORMAT or not _is_sound(content):
+                return None
+            return Origin(**{key: content.get(key) for key in Origin.__slots__})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def forget(self, digest: str) -> None:
+        """Drop the record of an entry that nobody needs any more."""
+        self._file(digest).unlink(missing_ok=True)
+
+    def sweep(self, keep: set[str]) -> int:
+        """Drop the records of everything but `keep` and return how many; for the time after a gc."""
+        gone = [digest for digest in self._digests() if digest not in keep]
+        for digest in gone:
+            self.forget(digest)
+        return len(gone)
+
+    def _digests(self) -> Iterator[str]:
+        try:
+            names = os.listdir(self._path)
+        except FileNotFoundError:
+            return
+        for name in names:
+            digest = name.removesuffix(".json")
+            if publication.is_name("wheels", digest):
+                yield digest
+
+    def _file(self, digest: str) -> Path:
+        return self._path / f"{digest}.json"
+
+
+def _is_sound(content: dict[str, object]) -> bool:
+    texts = all(isinstance(content[key], str) for key in ("filename", "name", "version"))
+    maybe = all(isinstance(content.get(key), str | None) for key in ("url", "index", "path"))
+    filename = str(content["filename"])
+    return (
+        texts
+        and maybe
+        and isinstance(content.get("size"), int | None)
+        # It becomes a file's name in tmp/.
+        and filename == os.path.basename(filename)
+        and filename not in ("", ".", "..")
+        and "\0" not in filename
+    )
