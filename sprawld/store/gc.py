@@ -1,6 +1,7 @@
 """Garbage collection: which sets, entries and client copies nobody needs any more, and their removal.
 
-1. A set is in use while a process leases it, or while its lockfile exists and used it in the last 30 days.
+1. A set is in use while a process leases it, or while its lockfile is pinned, or exists and used it in the
+   last 30 days. Where a budget is set, the least recently used sets go before that (`budget`).
    An entry or client copy is in use while a set or an install root refers to it, or a realise holds it.
 2. `plan` only looks. `run` decides again about each thing, right before it moves it to the trash: about a set
    under its exclusive lease, about an entry under the lock of the holds. What came to life in between stays.
@@ -19,12 +20,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from sprawld.model import Digest
 
-from . import leases, references
+from . import budget, leases, pins, references
 from .failpoints import failpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .budget import Budget
     from .references import References
     from .state import State
     from .tree import Store
@@ -87,12 +89,14 @@ def plan(
     grace_seconds: float = GRACE_SECONDS,
     client: str = "",
     believe_ages: bool = False,
+    limits: Budget | None = None,
 ) -> GcPlan:
     """Find what nobody needs at the time `now` (seconds since the epoch); changes nothing.
 
     client: digest of the copy that new sets link to, which stays without any. believe_ages: expire by age
-    even if the clock looks wrong, because the user asked. StoreError `store.damaged` when an install root
-    cannot be read, for then nobody knows what it needs.
+    even if the clock looks wrong, because the user asked. limits: what the store may take, if not all there
+    is. StoreError `store.damaged` when an install root or pin cannot be read, for then nobody knows what it
+    needs.
     """
     judge = _Judge(
         store=store,
@@ -104,6 +108,8 @@ def plan(
         ages_doubted=not believe_ages and _doubt_ages(state, now),
     )
     sets = judge.dead_sets()
+    if limits is not None:
+        sets += judge.over_budget(limits, {dead.name for dead in sets})
     used = judge.used(without={dead.name for dead in sets})
     dead = (*sets, *judge.unused("wheels", used), *judge.unused("client", used))
     failpoint("gc.marked")
@@ -150,6 +156,8 @@ class _Judge:
     grace: float
     client: str
     ages_doubted: bool
+    condemned: dict[str, int] = field(default_factory=dict)
+    """Sets that have to go for the budget -> last use when that was decided."""
 
     def dead_sets(self) -> list[Dead]:
         dead = []
@@ -170,18 +178,55 @@ class _Judge:
         if self._is_new(path):
             return ""
         uses = self._uses(name, found)
+        if self._is_pinned(uses):
+            return ""
         present = [used for lock, used in uses if _exists(lock)]
         if not present:
             return "its lockfile is gone"
         if self._is_old(max(present)):
             return f"not used for {int(self.now - max(present)) // 86400} days"
+        if max(present) <= self.condemned.get(name, -1):
+            return "the least recently used, and the store is over its budget"
         return ""
+
+    def over_budget(self, limits: Budget, dead: set[str]) -> list[Dead]:
+        """Condemn the least recently used sets until what stays fits; `dead` are those that go anyway."""
+        entries_of: dict[str, frozenset[str]] = {
+            os.fspath(install.target): install.entries
+            for install in self.state.installs.all()
+            if self._is_installed(install.target, install.installed)
+        }
+        last_use = {}
+        for name in self.store.sets():
+            path = self.store.set_path(name)
+            found = references.read_references(path)
+            if name in dead or found is None:
+                continue
+            entries_of[name] = found.names
+            uses = self._uses(name, found)
+            if not (
+                leases.is_leased(path)
+                or name in self.store.holds
+                or self._is_new(path)
+                or self._is_pinned(uses)
+            ):
+                last_use[name] = max((used for _, used in uses), default=found.made)
+        sizes: dict[str, int] = {digest: self.store.entry_bytes(digest) for digest in self.store.entries()}
+        going = {item.name for item in self.unused("wheels", self.used(without=dead))}
+        for name in budget.choose(limits, sizes, going, entries_of, last_use):
+            self.condemned[name] = last_use[name]
+        found_dead = [item for item in self.dead_sets() if item.name in self.condemned]
+        return sorted(found_dead, key=lambda item: (last_use[item.name], item.name))
 
     def _uses(self, name: str, found: References) -> list[tuple[Path, int]]:
         uses = [(root.lock, root.used) for root in self.state.roots_of(name)]
         if found.lock is not None and found.lock not in dict(uses):
             uses.append((found.lock, found.made))
         return uses
+
+    def _is_pinned(self, uses: list[tuple[Path, int]]) -> bool:
+        kept = self.state.pins.all()
+        return any(pins.covers(kept, lock) for lock, _ in uses)
 
     def used(self, *, without: frozenset[str] | set[str] = frozenset()) -> set[str]:
         """Return the names that the sets on disk, but for some, and the install roots refer to."""
