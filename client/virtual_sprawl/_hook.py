@@ -21,6 +21,9 @@ __all__ = ["activate"]
 
 VARIABLE = "VIRTUAL_SPRAWL"
 
+# Our own programs must never run on the packages of a project, theirs are in the base site.
+_OWN_PROGRAMS = ("sprawl", "sprawlctl", "sprawld")
+
 # A set can be collected between reply and lease; more often than once in a row it is not.
 _ATTEMPTS = 3
 
@@ -45,10 +48,18 @@ def _applies() -> bool:
         return False
     if sys.implementation.name != "cpython" or getattr(sys, "frozen", False) or not _is_python():
         return False
+    if os.path.basename(_first_argument()) in _OWN_PROGRAMS:
+        return False
     # A set's own interpreter has its packages.
     if sys.prefix != sys.base_prefix and os.path.exists(sys.prefix + "/lease"):
         return False
     return os.geteuid() == os.getuid()
+
+
+def _first_argument() -> str:
+    """Return `sys.argv[0]`: a script's path, "-c", "-m" (the module is not known yet), "-" or nothing."""
+    # Interpreters that a program makes beside its main one may have no arguments at all.
+    return sys.argv[0] if getattr(sys, "argv", None) else ""
 
 
 def _is_python() -> bool:
@@ -126,7 +137,7 @@ def _request() -> "Dict[str, str]":
     from . import connection
 
     environ = os.environ
-    first = sys.argv[0] if getattr(sys, "argv", None) else ""
+    first = _first_argument()
     script = ""
     if first in ("", "-", "-c", "-m"):
         start = os.getcwd()

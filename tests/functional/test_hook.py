@@ -195,6 +195,14 @@ def test_the_lease_is_held_for_life_and_freed_by_the_kernel(stage: Stage) -> Non
     assert not is_leased(stage.set.path)
 
 
+@pytest.mark.parametrize("name", ["sprawl", "sprawlctl", "sprawld"])
+def test_our_own_programs_keep_their_packages(stage: Stage, name: str) -> None:
+    (stage.project / name).write_text("import sys, virtual_sprawl; print(sys.prefix == sys.base_prefix)")
+    with stage.daemon() as daemon:
+        assert stage.output(stage.project / name) == "True\n"
+    assert daemon.connections == 0
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a store away")
 def test_the_store_of_another_user_is_not_used(stage: Stage) -> None:
     os.chown(stage.store, 65534, -1)
