@@ -117,6 +117,9 @@ def _run_on_set(value: str) -> None:
         except (OSError, ImportError) as error:
             failure: Exception = error
             continue
+        except (ValueError, EOFError, TypeError) as error:
+            hint = "install one release of virtual-sprawl for both, then: sprawlctl stop"
+            raise connection.Refusal("proto.version", "the daemon's set index: %s" % error, hint) from None
         if value != "inherit":
             # The program's children run on the set by their executable; the variable would drag every other
             # Python on the way into it too.

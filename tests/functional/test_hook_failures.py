@@ -82,11 +82,17 @@ def test_the_daemon_talks_nonsense(stage: Stage, reply: bytes, code: str) -> Non
         refused(stage.run(*PROGRAM), code)
 
 
-def test_an_index_that_is_not_for_this_interpreter(stage: Stage) -> None:
+@pytest.mark.parametrize("index", [marshal.dumps((99, "cpython-00", "", "", {})), b"", b"garbage"])
+def test_an_index_of_another_release_or_interpreter(stage: Stage, index: bytes) -> None:
     digest, directory, _ = stage.set.strings
-    reply = frame(protocol.PATH_SET, [digest, directory, marshal.dumps((1, "cpython-00", "", "", {}))])
-    with stage.daemon(reply):
-        refused(stage.run(*PROGRAM), "client.internal")
+    with stage.daemon(frame(protocol.PATH_SET, [digest, directory, index])):
+        refused(stage.run(*PROGRAM), "proto.version")
+
+
+def test_a_bug_of_ours_is_told_in_one_line_too(fresh: Stage) -> None:
+    (fresh.user_site / "virtual_sprawl/lease.py").write_text("raise RuntimeError('a bug')\n")
+    with fresh.daemon():
+        assert "RuntimeError: a bug" in refused(fresh.run(*PROGRAM), "client.internal")
 
 
 def test_going_on_without_packages(stage: Stage) -> None:
