@@ -4,22 +4,27 @@
 2. Nothing is unpacked before its size and hashes were checked, and nothing shows in the store before it
    was unpacked and checked whole.
 3. A failure is reported to everybody who waits and leaves nothing behind; the next request tries again.
+4. Where a wheel came from is recorded before its entry is published (`Origins`), so that `verify --repair`
+   can fetch it once more.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
 from .acquire.workers import UnpackJob
-from .errors import FetchError
-from .model import Digest, Hash, IndexSettings, digest_of
+from .errors import FetchError, StoreError
+from .model import Artifact, Digest, Hash, IndexSettings, Pin, Source, digest_of
 from .progress import Transfer
 from .singleflight import SingleFlight
 from .store.firstuse import Release
+from .store.origins import Origin, Origins
+from .store.reserve import free_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -30,11 +35,14 @@ if TYPE_CHECKING:
     from .acquire.transport import Transport
     from .acquire.workers import WorkerPool
     from .config import Config
-    from .model import Artifact, Choice, Pin
+    from .model import Choice
     from .store.firstuse import FirstUse
     from .store.tree import Store
 
 __all__ = ["Provider"]
+
+ROOM_PERCENT = 220
+"""Room that a wheel takes while it becomes an entry, the archive beside its unpacked files, of its size."""
 
 
 class Provider:
@@ -60,6 +68,7 @@ class Provider:
         self._fetcher = fetcher
         self._workers = workers
         self._published = published
+        self._origins = Origins(store.root)
         self._flights: SingleFlight[str, Digest] = SingleFlight()
         self._transfers: dict[str, Transfer] = {}
         self.fetched = 0
@@ -111,8 +120,43 @@ class Provider:
             f"file\n{artifact.path}",
             artifact,
             lambda transfer: None,
-            lambda transfer: self._fetch_and_unpack(artifact, none, (), transfer),
+            lambda transfer: self._fetch_and_unpack(artifact, none, None, transfer),
         )
+
+    async def stage_again(
+        self, digest: Digest, origin: Origin, settings: IndexSettings, transfer: Transfer
+    ) -> Path:
+        """Bring a wheel that was here before into a directory in tmp/ that can be published as its entry.
+
+        The directory is the caller's. Raises what `provide` raises; the file has to have this very digest.
+        """
+        artifact = Artifact(
+            filename=origin.filename,
+            url=origin.url,
+            path=Path(origin.path) if origin.path else None,
+            hashes=(Hash(algorithm="sha256", value=digest),),
+            size=origin.size,
+        )
+        pin = Pin(
+            name=canonicalize_name(origin.name),
+            version=origin.version,
+            source=Source(kind="registry", index=origin.index),
+        )
+        staging = await asyncio.to_thread(self._store.new_staging, "wheel-")
+        try:
+            try:
+                located = await self._index.locate(pin, artifact, settings)
+                fetched = await self._fetch(located, staging, settings, pin, transfer)
+            except FetchError:
+                if origin.path:
+                    raise
+                # Moved, or recorded without the token that its address needs.
+                bare = replace(artifact, url=None)
+                located = await self._index.locate(pin, bare, settings, refresh=True)
+                fetched = await self._fetch(located, staging, settings, pin, transfer)
+            return await self._unpack(fetched, origin.filename)
+        finally:
+            await asyncio.to_thread(self._store.remove, staging)
 
     async def close(self) -> None:
         """Cancel what is under way."""
@@ -159,11 +203,11 @@ class Provider:
         self, pin: Pin, artifact: Artifact, indexes: IndexSettings, transfer: Transfer
     ) -> Digest:
         if artifact.hashes:
-            return await self._fetch_and_unpack(artifact, indexes, pin.hashes, transfer)
+            return await self._fetch_and_unpack(artifact, indexes, pin, transfer)
         # Nothing pins this very file: the first answer is trusted, and held to from then on.
         release = _release(pin, artifact)
         artifact = await asyncio.to_thread(self._as_first_used, release, artifact)
-        digest = await self._fetch_and_unpack(artifact, indexes, pin.hashes, transfer)
+        digest = await self._fetch_and_unpack(artifact, indexes, pin, transfer)
         artifact = replace(artifact, hashes=(Hash(algorithm="sha256", value=digest),))
         await asyncio.to_thread(self._first_use.remember, release, (artifact,))
         return digest
@@ -175,26 +219,48 @@ class Provider:
         return artifact
 
     async def _fetch_and_unpack(
-        self, artifact: Artifact, settings: IndexSettings, any_of: tuple[Hash, ...], transfer: Transfer
+        self, artifact: Artifact, settings: IndexSettings, pin: Pin | None, transfer: Transfer
     ) -> Digest:
-        transfer.total = artifact.size or 0
-        transfer.stage = "fetch"
         staging = await asyncio.to_thread(self._store.new_staging, "wheel-")
         try:
-            fetched = await self._fetcher.fetch(
-                artifact, staging, progress=transfer.add, settings=settings, any_of=any_of
-            )
-            transfer.total = transfer.done = fetched.size
+            fetched = await self._fetch(artifact, staging, settings, pin, transfer)
             if not await asyncio.to_thread(self._store.has_entry, fetched.sha256):
                 transfer.stage = "unpack"
-                await self._unpack(fetched, artifact.filename)
+                entry = await self._unpack(fetched, artifact.filename)
+                origin = _origin(artifact, pin, fetched.size)
+                await asyncio.to_thread(self._publish, entry, fetched.sha256, origin)
             self.fetched += 1
             self.fetched_bytes += fetched.size
         finally:
             await asyncio.to_thread(self._store.remove, staging)
         return fetched.sha256
 
-    async def _unpack(self, fetched: Fetched, filename: str) -> None:
+    async def _fetch(
+        self, artifact: Artifact, staging: Path, settings: IndexSettings, pin: Pin | None, transfer: Transfer
+    ) -> Fetched:
+        transfer.total = artifact.size or 0
+        transfer.stage = "fetch"
+        if artifact.size is not None:
+            await asyncio.to_thread(self._require_room, artifact.filename, artifact.size)
+        any_of = pin.hashes if pin else ()
+        fetched = await self._fetcher.fetch(
+            artifact, staging, progress=transfer.add, settings=settings, any_of=any_of
+        )
+        transfer.total = transfer.done = fetched.size
+        return fetched
+
+    def _require_room(self, filename: str, size: int) -> None:
+        """Refuse what cannot fit before a byte of it is asked for."""
+        needed, free = -(-size * ROOM_PERCENT // 100), free_bytes(self._store.root)
+        if free < needed:
+            raise StoreError(
+                "disk.full",
+                f"{filename} needs {needed} bytes of room, {free} bytes are free in {self._store.root}",
+                hint="free some space, or run `sprawlctl gc`",
+            )
+
+    async def _unpack(self, fetched: Fetched, filename: str) -> Path:
+        """Return a directory in tmp/ that can be published; it is the caller's."""
         name = filename.partition("-")[0]
         entry = await asyncio.to_thread(self._store.new_staging, "entry-")
         try:
@@ -209,10 +275,31 @@ class Provider:
                     allow_bad_record=canonicalize_name(name) in self._config.allow_bad_record,
                 )
             )
-            await asyncio.to_thread(self._store.publish_entry, entry, fetched.sha256)
-        finally:
+        except BaseException:
             await asyncio.to_thread(self._store.remove, entry)
+            raise
+        return entry
+
+    def _publish(self, entry: Path, digest: Digest, origin: Origin) -> None:
+        try:
+            self._origins.record(digest, origin)
+            self._store.publish_entry(entry, digest)
+        finally:
+            self._store.remove(entry)
         self._published()
+
+
+def _origin(artifact: Artifact, pin: Pin | None, size: int) -> Origin:
+    name, _, rest = artifact.filename.partition("-")
+    return Origin(
+        filename=artifact.filename,
+        name=pin.name if pin else name,
+        version=(pin and pin.version) or rest.partition("-")[0],
+        size=size,
+        url=artifact.url,
+        index=pin.source.index if pin else None,
+        path=str(artifact.path) if artifact.path else None,
+    )
 
 
 def _release(pin: Pin, artifact: Artifact) -> Release:
