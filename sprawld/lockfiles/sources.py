@@ -36,7 +36,7 @@ ARCHIVES: Final = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".t
 """Suffixes by which the older formats tell a file from a directory."""
 _FULL_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # Poetry writes a local repository as `file://None/path`, for it takes the host of the URL to be None.
-_FILE_URL: Final = re.compile(r"file:(?://(?:localhost|None)?(?=/))?(?P<path>[^?#]*)", re.IGNORECASE)
+_FILE_URL: Final = re.compile(r"file:(?://(?:localhost|None)?(?=/))?(?P<path>(?!//)[^?#]*)", re.IGNORECASE)
 
 _USER_INFORMATION: Final = re.compile(r"(?P<scheme>[a-z+]+://)(?P<user>[^/?#]*@)", re.IGNORECASE)
 VARIABLE: Final = "${"
