@@ -38,7 +38,7 @@ _NEWEST_SPEC: Final = 6
 _META: Final = "_meta"
 _DEFAULT: Final = NormalizedName("default")
 _DEVELOP: Final = NormalizedName("develop")
-_OPTION_NAME: Final = "dev"
+_OPTION_NAME: Final = NormalizedName("dev")
 _RELOCK: Final = "write the lock anew with `pipenv lock`"
 
 
@@ -67,12 +67,13 @@ class PipfileLock:
             self._check_python(environment)
             active_extras(wanted, ())
             groups = active_groups(_renamed(wanted), known=self.sections, default=(), base=_DEFAULT)
+            known_as = groups | {_OPTION_NAME} if _DEVELOP in groups else groups
             chosen: dict[NormalizedName, Entry] = {}
             via: dict[NormalizedName, list[str]] = {}
             for section, entries in self.sections.items():
                 if section in groups:
                     for name, entry in entries.items():
-                        if entry.applies(environment):
+                        if entry.applies(environment, known_as):
                             chosen[name] = entry
                             via.setdefault(name, []).append(section)
             return tuple(

@@ -68,9 +68,9 @@ class Entry:
     hashes: tuple[Hash, ...]
     table: Table
 
-    def applies(self, environment: Environment) -> bool:
-        """Tell whether all markers hold."""
-        return all(holds(marker, environment) for marker in self.markers)
+    def applies(self, environment: Environment, groups: frozenset[str]) -> bool:
+        """Tell whether all markers hold; those that pipenv took from a pylock.toml ask for groups."""
+        return all(holds(marker, environment, groups=groups) for marker in self.markers)
 
     def pin(self, root: Path, indexes: Sequence[Index], via: tuple[str, ...]) -> Pin:
         """Return the pin; `root` is the lock's directory, `indexes` are the lock's sources."""

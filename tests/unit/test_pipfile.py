@@ -88,6 +88,11 @@ def test_markers_in_one_key_or_many(tmp_path: Path) -> None:
     assert names(select(tmp_path, lock(default=sections), here=windows())) == ["a==1.0", "b==1.0", "c==1.0"]
 
 
+def test_markers_that_pipenv_took_from_its_pylock(tmp_path: Path) -> None:
+    text = lock(default={"a": entry()}, develop={"b": entry(markers="'dev' in dependency_groups")})
+    assert names(select(tmp_path, text, Wanted(groups=("dev",)))) == ["a==1.0", "b==1.0"]
+
+
 def test_the_later_section_wins_as_in_pipenv_with_a_warning(tmp_path: Path) -> None:
     text = lock(develop={"a": entry("2.0")}, default={"a": entry("1.0")})
     assert names(select(tmp_path, text)) == ["a==1.0"]
