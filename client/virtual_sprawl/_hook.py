@@ -100,8 +100,8 @@ class _SiteEnd:
 def _load(*names: str) -> None:
     """Load modules of this package, each after those that it imports.
 
-    The import system would find the same files, but takes a third longer; our modules are most of what a warm
-    start costs. Where they do not lie in files as usual, they are left to it.
+    The import system would find the same files, and takes 0.2 ms longer for six modules: a tenth of what a
+    warm start costs. Where they do not lie in files as usual, they are left to it.
     """
     package = sys.modules[__package__]
     make_loader: "Any" = type(package.__loader__)
