@@ -24,7 +24,7 @@ from sprawld.store import files
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["COPY_NAME", "client_digest", "compile_client_copy", "ensure_client_copy"]
+__all__ = ["COPY_NAME", "client_digest", "client_files", "compile_client_copy", "ensure_client_copy"]
 
 COPY_NAME: Final = "_virtual_sprawl"
 """Import name of the copy: a program may import `virtual_sprawl` itself without getting an old one."""
@@ -67,7 +67,7 @@ for name in sorted(os.listdir(directory)):
 
 def client_digest(package_dir: Path) -> str:
     """Return the name of the copy of the client in `package_dir`: a digest of the files' names and bytes."""
-    return _digest(_client_files(package_dir))
+    return _digest(client_files(package_dir))
 
 
 def ensure_client_copy(store_root: Path, package_dir: Path) -> str:
@@ -76,7 +76,7 @@ def ensure_client_copy(store_root: Path, package_dir: Path) -> str:
     Raises StoreError `store.damaged` when the client itself lacks a file that a set imports. A copy whose
     content is not what its name says (a disk fault, a write by root) is moved to `trash/` and made anew.
     """
-    content = _client_files(package_dir)
+    content = client_files(package_dir)
     digest = _digest(content)
     final = store_root / "client" / digest
     if not _is_whole(final / COPY_NAME, content):
@@ -118,7 +118,7 @@ def compile_client_copy(executable: str, path: Path) -> None:
         )
 
 
-def _client_files(package_dir: Path) -> dict[str, bytes]:
+def client_files(package_dir: Path) -> dict[str, bytes]:
     """Return file name -> content of the entrances and everything they import relatively."""
     found: dict[str, bytes] = {}
     waiting = list(ENTRANCES)
