@@ -41,6 +41,7 @@ class Start:
     """Extras of roots."""
     edges: tuple[tuple[str, Edge], ...]
     """Members of groups and requirements of a script, each with what brings it in."""
+    groups: frozenset[NormalizedName]
     active: frozenset[str]
     """Projects, extras and groups, written as in conflict markers."""
 
@@ -67,13 +68,14 @@ def start(lock: UvLock, wanted: Wanted) -> Start:
     groups = _groups(lock, roots, wanted)
     edges = [(f"group {name}", edge) for owner, name in groups for edge in _members(lock, owner, name)]
     active = {conflict_item("group", owner.name, name) for owner, name in groups if owner is not None}
+    names = frozenset(name for _, name in groups)
     if wanted.only_groups:
-        return Start((), (), tuple(edges), frozenset(active))
+        return Start((), (), tuple(edges), names, frozenset(active))
     extras = _extras(lock, roots, wanted)
     edges += (("", edge) for edge in lock.requirements)
     active.update(conflict_item("project", package.name) for package in roots)
     active.update(conflict_item("extra", package.name, extra) for package, extra in extras)
-    return Start(roots, extras, tuple(edges), frozenset(active))
+    return Start(roots, extras, tuple(edges), names, frozenset(active))
 
 
 def _local(lock: UvLock, name: NormalizedName) -> Package:

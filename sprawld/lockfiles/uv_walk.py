@@ -16,8 +16,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ._toml import Fault, shown
-from .markers import holds, python_allowed
+from .markers import holds
 from .uv_files import pin
+from .uv_python import check_groups, check_lock
 from .uv_roots import RELOCK, Start, conflict_item, start
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def select(lock: UvLock, environment: Environment, wanted: Wanted) -> tuple[Pin,
     """Return the pins that apply, sorted by name; raises Fault."""
     _check_environment(lock, environment)
     begin = start(lock, wanted)
+    check_groups(lock, begin.groups, environment)
     begin, active = _first_edges(lock, environment, begin)
     active = _activate(lock, environment, begin, active)
     selected: dict[NormalizedName, Package] = {}
@@ -55,13 +57,7 @@ def select(lock: UvLock, environment: Environment, wanted: Wanted) -> tuple[Pin,
 
 
 def _check_environment(lock: UvLock, environment: Environment) -> None:
-    if lock.requires_python is not None and not python_allowed(lock.requires_python, environment):
-        raise Fault(
-            "select.requires-python",
-            f"the lock is for Python {shown(lock.requires_python)}, this is "
-            + ".".join(map(str, environment.version)),
-            hint="run another Python, as in `sprawl +3.X run`",
-        )
+    check_lock(lock, environment)
     if lock.supported and not any(holds(marker, environment) for marker in lock.supported):
         raise Fault(
             "select.unsupported-environment",
