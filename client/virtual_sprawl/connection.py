@@ -166,7 +166,26 @@ class Connection:
 
     def __init__(self, deadline: float) -> None:
         """Connect. Raises Unanswered, or Refusal `daemon.unsafe-socket`."""
-        directory = locations.runtime_directory(os.environ)
+        self._reader = protocol.FrameReader(protocol.REPLY_LIMIT)
+        self._frames: "Iterator[Tuple[int, bytes]]" = iter(())
+        absent: "Optional[Unanswered]" = None
+        for address in locations.socket_paths(os.environ):
+            self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+            try:
+                self._open(address, deadline)
+                return
+            except Unanswered as error:
+                self._socket.close()
+                if str(error) != "absent":
+                    raise
+                absent = error
+            except BaseException:
+                self._socket.close()
+                raise
+        raise absent or Unanswered("absent")
+
+    def _open(self, address: str, deadline: float) -> None:
+        directory = os.path.dirname(address)
         try:
             found = os.lstat(directory)
         except OSError:
@@ -178,17 +197,10 @@ class Connection:
                 directory + " is not a private directory of this user",
                 "remove it, or set XDG_RUNTIME_DIR to a directory of your own",
             )
-        self._reader = protocol.FrameReader(protocol.REPLY_LIMIT)
-        self._frames: "Iterator[Tuple[int, bytes]]" = iter(())
-        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        try:
-            self._connect(locations.socket_path(os.environ), deadline)
-            # The stubs know only the subclass that the module `socket` makes of it.
-            if protocol.peer_uid(self._socket) != os.geteuid():  # type: ignore[arg-type]
-                raise Refusal("daemon.unsafe-socket", "the daemon behind %s is another user's" % directory)
-        except BaseException:
-            self._socket.close()
-            raise
+        self._connect(address, deadline)
+        # The stubs know only the subclass that the module `socket` makes of it.
+        if protocol.peer_uid(self._socket) != os.geteuid():  # type: ignore[arg-type]
+            raise Refusal("daemon.unsafe-socket", "the daemon behind %s is another user's" % directory)
 
     def send(self, frame: bytes, deadline: float) -> None:
         """Send a request. Raises Unanswered."""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["die_of_interrupt", "refuse"]
 
-EXIT_REFUSED = 1
+# As `sprawl` ends on a refusal: a program's own failure is told from one to start it.
+EXIT_REFUSED = 125
 
 
 def refuse(error: Exception) -> None:

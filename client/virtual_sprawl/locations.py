@@ -16,7 +16,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["home_directory", "log_file", "runtime_directory", "socket_path", "store_directory"]
+__all__ = [
+    "home_directory",
+    "log_file",
+    "runtime_directory",
+    "socket_path",
+    "socket_paths",
+    "store_directory",
+]
 
 
 def home_directory(environ: "Mapping[str, str]") -> str:
@@ -47,6 +54,16 @@ def runtime_directory(environ: "Mapping[str, str]") -> str:
 def socket_path(environ: "Mapping[str, str]") -> str:
     """Return the path of the daemon's socket."""
     return runtime_directory(environ) + "/sock"
+
+
+def socket_paths(environ: "Mapping[str, str]") -> "tuple[str, ...]":
+    """Return where a daemon may listen, the nearest first.
+
+    A daemon always listens in its store too: so a process of a session finds the daemon that a process
+    without one (cron, a container) has started, and the other way round.
+    """
+    nearest, other = socket_path(environ), store_directory(environ) + "/run/sock"
+    return (nearest,) if nearest == other else (nearest, other)
 
 
 def log_file(environ: "Mapping[str, str]") -> str:

@@ -39,7 +39,7 @@ def fresh(tmp_path: Path) -> Stage:
 
 def refused(done: subprocess.CompletedProcess[str], code: str) -> str:
     """Check the shape of a refusal and return its line."""
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (125, "")
     assert re.fullmatch(rf"virtual-sprawl: [^\n]+ \[{re.escape(code)}\](; hint: [^\n]+)?\n", done.stderr), (
         done.stderr
     )
@@ -111,7 +111,7 @@ def test_a_closed_stderr_is_no_reason_to_run(stage: Stage) -> None:
         capture_output=True,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (1, b"")
+    assert (done.returncode, done.stdout) == (125, b"")
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o750, 0o701])

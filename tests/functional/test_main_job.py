@@ -249,9 +249,19 @@ def test_extras_and_lock_can_be_named_by_the_environment(
     assert hooked.stdout == "alpha\n"
 
 
-def test_the_daemon_of_a_login_session_serves_processes_without_one(sandbox: Sandbox, project: Path) -> None:
+@pytest.mark.parametrize("first", ["with a session", "without a session"])
+def test_processes_with_and_without_a_session_share_one_daemon(
+    sandbox: Sandbox, project: Path, first: str
+) -> None:
+    session = sandbox.environ
+    bare = {name: value for name, value in session.items() if name != "XDG_RUNTIME_DIR"}
+    sandbox.environ = session if first == "with a session" else bare
     sandbox.sprawl("sync", cwd=project)
     pid = sandbox.daemon_pid()
-    environ = {name: value for name, value in sandbox.environ.items() if name != "XDG_RUNTIME_DIR"}
-    sandbox.environ = environ
-    assert sandbox.daemon_pid() == pid
+    for environ in (session, bare):
+        sandbox.environ = environ
+        assert sandbox.daemon_pid() == pid
+        code = "import alpha; print(alpha.WHO)"
+        assert sandbox.sprawl("run", "-c", code, cwd=project).stdout == "alpha\n"
+        hooked = sandbox.run(sys.executable, "-c", code, cwd=project, env={"VIRTUAL_SPRAWL": "1"})
+        assert hooked.stdout == "alpha\n"
