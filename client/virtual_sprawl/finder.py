@@ -6,36 +6,53 @@ the set as it sees any directory.
 
 1. It claims the set's site-packages, directories below it, and directories below the store's `wheels/`;
    everything else is left to the next hook.
-2. Top-level names are answered from the set index. A directory below is listed once: nothing there ever
-   changes while a process runs, so nothing is looked at twice.
+2. Top-level names are answered from the set index, names below from the pack of the entry they lie in. A
+   directory that no pack knows is listed once: nothing in the store ever changes while a process runs.
 3. Within one directory FileFinder decides: package over module over namespace portion, and among files the
    interpreter's own order of suffixes.
-4. Bytecode that exists is read; none is written into the store.
+4. Bytecode comes from the pack, or from a file that exists; none is written into the store.
 """
 
 # Under these names the import system is always loaded; `importlib.machinery` would be four more modules.
 import _frozen_importlib_external as external
+import _imp
 import marshal
 import os
 import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import FileFinder, SourceFileLoader
 
+from . import packs
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import ModuleType
+    from types import CodeType, ModuleType
     from typing import Any, Callable, Dict, Optional, Tuple
 
 __all__ = ["SetIndex", "TopFinder", "install"]
 
-INDEX_FORMAT = 1
+INDEX_FORMAT = 2
 
-PACKAGE = 0
 NAMESPACE = 2
 
 
 class StoreSourceLoader(SourceFileLoader):
-    """Loads a source file of the store; reads the bytecode it finds, writes none there."""
+    """Loads a source file of the store; takes bytecode from the pack, and writes none into the store."""
+
+    packed: "Optional[Tuple[packs.Pack, packs.Place]]" = None
+    """Where the code lies, for loaders that the set's finder made."""
+
+    def get_code(self, fullname: str) -> "Optional[CodeType]":
+        """Return the module's code, with the names of files as they are in this set."""
+        path = self.get_filename(fullname)
+        if self.packed is not None:
+            pack, place = self.packed
+            code = pack.code(place)
+            if code is not None:
+                # As the import system does with a .pyc that was moved since it was compiled.
+                _imp._fix_co_filename(code, path)  # type: ignore[attr-defined]
+                return code
+        return super().get_code(fullname)
 
     def set_data(self, path: str, data: bytes, *, _mode: int = 0o666) -> None:  # type: ignore[override]
         """Write only where the user has sent all bytecode to a place of its own."""
@@ -44,26 +61,42 @@ class StoreSourceLoader(SourceFileLoader):
 
 
 class SetIndex:
-    """What is known of one set: its index, and the directories that were listed so far.
+    """What is known of one set: its index, its packs, and the directories that were listed so far.
 
     `top` is the index's table: top-level name -> kind (0 package, 1 module, 2 namespace) and path relative to
     `site_packages`. `start_up` names the `.pth` files there, where the index tells.
     """
 
-    __slots__ = ("_below", "_details", "_listings", "loaders", "site_packages", "start_up", "top")
+    __slots__ = (
+        "_below",
+        "_details",
+        "_digests",
+        "_listings",
+        "_owners",
+        "_pack_directory",
+        "_packs",
+        "forms",
+        "loaders",
+        "site_packages",
+        "start_up",
+        "top",
+    )
 
     def __init__(self, data: bytes, directory: str) -> None:
         """Decode the index of the set in `directory`; only bytes that this user's own daemon wrote.
 
         Raises ValueError for an index of another format or interpreter.
         """
-        version, tag, recorded, site_packages, top, *more = marshal.loads(data)
+        version, tag, *fields = marshal.loads(data)
         if version != INDEX_FORMAT or tag != sys.implementation.cache_tag:
             raise ValueError("the set index is of another format or interpreter")
+        recorded, site_packages, top, start_up, digests, owners = fields
         # The store may have been moved as a whole since the index was written.
         self.site_packages: str = directory + site_packages[len(recorded) :]
         self.top: "Dict[str, Tuple[int, str]]" = top
-        self.start_up: "Optional[Tuple[str, ...]]" = more[0] if more else None
+        self.start_up: "Optional[Tuple[str, ...]]" = start_up
+        self._digests: "Tuple[str, ...]" = digests
+        self._owners: "Dict[str, int]" = owners
         store = os.path.dirname(os.path.dirname(directory))
         self._below = (self.site_packages + "/", store + "/wheels/")
         self._listings: "Dict[str, Optional[Dict[str, bool]]]" = {}
@@ -74,6 +107,11 @@ class SetIndex:
             for loader, suffixes in external._get_supported_file_loaders()  # type: ignore[attr-defined]
         ]
         self.loaders = [(suffix, loader) for loader, suffixes in self._details for suffix in suffixes]
+        # What follows a module's name in its path -> its loader, and whether it is a package.
+        self.forms = {suffix: (loader, False) for suffix, loader in self.loaders}
+        self.forms.update({"/__init__" + suffix: (loader, True) for suffix, loader in self.loaders})
+        self._pack_directory = store + "/packs/" + packs.tag(tag, self.loaders[0][0]) + "/"
+        self._packs: "Dict[int, Optional[packs.Pack]]" = {}
 
     def path_hook(self) -> "Callable[[str], FileFinder]":
         """Return the entry for `sys.path_hooks`.
@@ -90,9 +128,42 @@ class SetIndex:
         path = path.rstrip("/")
         if path == self.site_packages:
             return TopFinder(path, self, details)
-        if path.startswith(self._below) and "/../" not in path + "/" and self.listing(path) is not None:
-            return DirectoryFinder(path, self, details)
+        if path.startswith(self._below) and "/../" not in path + "/":
+            if path.startswith(self._below[0]):
+                relative = path[len(self._below[0]) :]
+                pack = self.pack(relative)
+                table = None if pack is None else pack.table(relative)
+                if pack is not None and table is not None:
+                    return PackedFinder(path, self, details, pack, table)
+            if self.listing(path) is not None:
+                return DirectoryFinder(path, self, details)
         raise ImportError("not a directory of the path set", path=path)
+
+    def pack(self, relative: str) -> "Optional[packs.Pack]":
+        """Return the pack of the entry that a path below site-packages leads into; None without one."""
+        owner = None
+        end = 0
+        # Directories that several entries share lie in none of them; what is in them does.
+        while owner is None and end >= 0:
+            end = relative.find("/", end + 1)
+            owner = self._owners.get(relative if end < 0 else relative[:end])
+        if owner is None:
+            return None
+        if owner not in self._packs:
+            # Looked for once: a pack that comes later is for the next process.
+            path = self._pack_directory + self._digests[owner] + ".pack"
+            self._packs[owner] = packs.open_pack(path, [suffix for suffix, _ in self.loaders])
+        return self._packs[owner]
+
+    def set_packed(self, spec: ModuleSpec, base: str, form: str) -> None:
+        """Let the loader of the source file `base` + `form`, a path below site-packages, use its pack."""
+        pack = self.pack(base + form)
+        if pack is not None:
+            directory, _, tail = base.rpartition("/")
+            place = (pack.table(directory) or {}).get(tail)
+            # The entry may have a file of this name that comes first in it, and not in the set.
+            if place and place[2] and place[0] == form:
+                spec.loader.packed = pack, place  # type: ignore[union-attr]
 
     def listing(self, path: str) -> "Optional[Dict[str, bool]]":
         """Return name -> whether it is a directory for what is in `path`; None if that is no directory."""
@@ -135,13 +206,49 @@ class DirectoryFinder(FileFinder):
             base = self.path + "/" + tail
             inside = index.listing(base)
             if inside is not None:
-                for suffix, loader in index.loaders:
+                for suffix, _ in index.loaders:
                     if inside.get("__init__" + suffix) is False:
-                        return _spec(fullname, base + "/__init__" + suffix, loader, base)
-        for suffix, loader in index.loaders:
+                        return self._spec(fullname, "/__init__" + suffix)
+        for suffix, _ in index.loaders:
             if names.get(tail + suffix) is False:
-                return _spec(fullname, self.path + "/" + tail + suffix, loader)
+                return self._spec(fullname, suffix)
         return _namespace(fullname, base) if is_directory else None
+
+    def _spec(self, fullname: str, form: str) -> ModuleSpec:
+        index = self._index
+        base = self.path + "/" + fullname.rpartition(".")[2]
+        loader, is_package = index.forms[form]
+        spec = _spec(fullname, base + form, loader, base if is_package else "")
+        below = index.site_packages + "/"
+        if loader is StoreSourceLoader and base.startswith(below):
+            index.set_packed(spec, base[len(below) :], form)
+        return spec
+
+
+class PackedFinder(DirectoryFinder):
+    """Finds modules in one directory of an entry, from the entry's pack."""
+
+    def __init__(
+        self, path: str, index: SetIndex, details: "Any", pack: "packs.Pack", table: "Dict[str, packs.Place]"
+    ) -> None:
+        super().__init__(path, index, details)
+        self._pack = pack
+        self._table = table
+
+    def find_spec(self, fullname: str, target: "Optional[ModuleType]" = None) -> "Optional[ModuleSpec]":
+        """Return the spec of a module in this directory, or None if it has none of that name."""
+        tail = fullname.rpartition(".")[2]
+        place = self._table.get(tail)
+        if place is None:
+            return None
+        base = self.path + "/" + tail
+        if not place[0]:
+            return _namespace(fullname, base)
+        loader, is_package = self._index.forms[place[0]]
+        spec = _spec(fullname, base + place[0], loader, base if is_package else "")
+        if place[2]:
+            spec.loader.packed = self._pack, place  # type: ignore[union-attr]
+        return spec
 
 
 class TopFinder(DirectoryFinder):
@@ -149,17 +256,15 @@ class TopFinder(DirectoryFinder):
 
     def find_spec(self, fullname: str, target: "Optional[ModuleType]" = None) -> "Optional[ModuleSpec]":
         """Return the spec of a top-level module of the set, or None."""
-        found = self._index.top.get(fullname.rpartition(".")[2])
+        tail = fullname.rpartition(".")[2]
+        found = self._index.top.get(tail)
         if found is None:
             return None
         kind, relative = found
-        path = self.path + "/" + relative
         if kind == NAMESPACE:
-            return _namespace(fullname, path)
-        for suffix, loader in self._index.loaders:
-            if path.endswith(suffix):
-                return _spec(fullname, path, loader, os.path.dirname(path) if kind == PACKAGE else "")
-        return None
+            return _namespace(fullname, self.path + "/" + relative)
+        form = relative[len(tail) :]
+        return self._spec(fullname, form) if form in self._index.forms else None
 
 
 def _spec(name: str, path: str, loader: "Any", package: str = "") -> ModuleSpec:

@@ -62,6 +62,8 @@ class Tree:
 
     def __init__(self, staged: str, final: str, store_root: str) -> None:
         self.conflicts: list[Conflict] = []
+        self.links: dict[str, str] = {}
+        """Path of the tree -> path of the store that it leads to."""
         self._staged = staged
         self._store = store_root
         self._up = os.path.relpath(store_root, final)
@@ -87,6 +89,7 @@ class Tree:
         except FileExistsError:
             # Either one of this program's own files, or two names that this file system holds for equal.
             raise _collision(relative) from None
+        self.links[relative] = path
 
     def write(self, relative: str, content: bytes, mode: int = 0o444) -> None:
         """Write a file of the set's own."""

@@ -164,7 +164,12 @@ class _Builder:
         self._scripts()
         self._data()
         index = setindex.encode(
-            self.environment.cache_tag, self.final, f"{self.final}/{self.site_packages}", top
+            self.environment.cache_tag,
+            self.final,
+            f"{self.final}/{self.site_packages}",
+            top,
+            start_up=self._start_up(),
+            links=self._owners(),
         )
         self.tree.write("index", index)
         self.tree.write("lease", b"", 0o600)
@@ -220,6 +225,19 @@ class _Builder:
             self.tree.place(f"{self.site_packages}/{name}", sources)
         directories[COPY_NAME] = {"__init__.py"}
         return setindex.importable(modules, directories, self.environment.module_suffixes)
+
+    def _start_up(self) -> list[str]:
+        names = os.listdir(self.tree.path(self.site_packages))
+        return [name for name in names if name.endswith((".pth", ".start"))]
+
+    def _owners(self) -> dict[str, str]:
+        """Return the links below site-packages into entries: path from there -> the entry's digest."""
+        below = self.site_packages + "/"
+        return {
+            place.removeprefix(below): path.split("/")[1]
+            for place, path in self.tree.links.items()
+            if place.startswith(below) and path.startswith("wheels/")
+        }
 
     def _leave_out(self, entry: SetEntry, name: str) -> None:
         lines: list[str] = []

@@ -30,6 +30,7 @@ CHILDREN: Final = (
     "durable",
     "first-use",
     "origins",
+    "packs",
     "quarantine",
     "replies",
     "roots",

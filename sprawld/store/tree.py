@@ -5,6 +5,7 @@
       wheels/<sha256>/             an entry: one wheel unpacked, with its `manifest`; read-only
       sets/<digest>/               a path set; `boot` names the boot that made it, its users hold `lease`
       client/<digest>/             the client files that sets link to
+      packs/<tag>/<sha256>.pack    bytecode and module index of an entry for one kind of interpreter
       durable/<kind>-<name>        a durable mark: a hard link to the entry's `manifest` or the set's `boot`
       roots/  first-use/           install roots and pins; hashes recorded at first use
       origins/                     where each entry's wheel came from
@@ -39,6 +40,7 @@ from . import files, layout, manifest, publication
 from .durability import boot_id
 from .failpoints import failpoint
 from .holds import Holds
+from .packs import Packs
 from .trash import Trash, make_movable
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ class Store:
         """What names this boot of the machine."""
         self.holds = Holds()
         """What a realise in flight relies on; see there for the rule that makes gc safe beside it."""
+        self.packs = Packs(root)
         self.trash = Trash(root / "trash")
         self.quarantine = Trash(root / "quarantine")
         """Damaged trees, under random names; gc deletes them after some days."""
@@ -197,6 +200,17 @@ class Store:
             publication.write_boot(staged, self.boot)
         return self._publish(staged, "sets", digest)
 
+    def publish_pack(self, staged: Path, tag: str, digest: str) -> bool:
+        """Make the file `staged` the entry's pack for interpreters of `tag`; False if the entry has gone.
+
+        It is durable already. StoreError `disk.full`, `store.unwritable`.
+        """
+        with self._lock, files.writing(f"the store {self.root}"):
+            if not self.has_entry(digest):
+                return False
+            self.packs.publish(staged, tag, digest)
+            return True
+
     # Discarding
 
     def discard(self, path: Path) -> bool:
@@ -218,8 +232,10 @@ class Store:
             if kind in publication.WITNESS:
                 self._trusted.discard((kind, name))
                 publication.remove_mark(self.root, kind, name)
-            if kind == "wheels" and self._sizes is not None:
-                self._sizes.pop(name, None)
+            if kind == "wheels":
+                self.packs.remove(name)
+                if self._sizes is not None:
+                    self._sizes.pop(name, None)
             return True
 
     def discard_unheld(self, path: Path) -> bool:

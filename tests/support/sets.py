@@ -114,7 +114,13 @@ def _link_set(store: Path, interpreter: Interpreter, packages: Path) -> Handmade
     (path / "set.json").write_text("{}")
     (path / "boot").write_text("a boot long ago\n")
     (path / "lease").touch(mode=0o600)
-    index = setindex.encode(interpreter.cache_tag, str(path), str(site_packages), _top(packages, interpreter))
+    index = setindex.encode(
+        interpreter.cache_tag,
+        str(path),
+        str(site_packages),
+        _top(packages, interpreter),
+        links={child.name: packages.parents[2].name for child in packages.iterdir()},
+    )
     (path / "index").write_bytes(index)
     (path / "index").chmod(0o600)
     return HandmadeSet(path, site_packages, index)

@@ -65,8 +65,18 @@ def test_directories_that_cannot_be_imported() -> None:
 def test_round_trip() -> None:
     top = {"b": (MODULE, "b.py"), "a": (NAMESPACE, "a")}
     index = decode(encode("cpython-312", "/store/sets/x", "/store/sets/x/lib", top))
-    assert index == (1, "cpython-312", "/store/sets/x", "/store/sets/x/lib", top)
+    assert index == (2, "cpython-312", "/store/sets/x", "/store/sets/x/lib", top, None, (), {})
     assert list(index.top) == ["a", "b"]
+
+
+def test_links_that_lead_to_modules_are_kept() -> None:
+    links = {"b": "2" * 64, "ns/a.py": "1" * 64, "ns/a.txt": "3" * 64, "b-1.dist-info": "2" * 64}
+    index = decode(encode("cpython-312", "/s", "/s/lib", {}, start_up=["z.pth", "a.pth"], links=links))
+    assert index.start_up == ("a.pth", "z.pth")
+    assert {path: index.digests[position] for path, position in index.owners.items()} == {
+        "b": "2" * 64,
+        "ns/a.py": "1" * 64,
+    }
 
 
 @on_each_interpreter()

@@ -1,0 +1,119 @@
+"""Reads packs: the modules and the bytecode of one entry, for one interpreter, in one file of the store.
+
+    0    8   magic and format: "VSPACK1\\n"
+    8    4   the interpreter's magic number for bytecode
+    12   4   flags: 0
+    16   8   size of the whole file        } little-endian
+    24   8   where the index starts        }
+    32   8   checksum of the index
+    40       marshalled code objects; then the index, to the end
+
+    index: marshal of (suffixes of the interpreter, {directory: marshal of {name: place}})
+    place: (form, offset, size, checksum)
+
+A directory is a path below site-packages, "" for that itself. `form` is what follows the name in the module's
+path: ".py", "/__init__.py", another suffix, or nothing for a portion of a namespace. Size 0: no code here.
+
+1. A pack is a cache. Whatever is wrong with it, it is as if there were none: the source is there.
+2. marshal trusts its input. So the file must be this user's, closed to others, whole, and every part must
+   have its checksum, before anything is decoded.
+3. No descriptor is kept: programs close all that they do not know, and the number leads to another file then.
+"""
+
+import _imp
+import marshal
+import os
+import sys
+from _frozen_importlib_external import MAGIC_NUMBER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
+    from typing import Dict, List, Optional, Tuple
+
+    Place = Tuple[str, int, int, bytes]
+
+__all__ = ["Pack", "open_pack", "tag"]
+
+MAGIC = b"VSPACK1\n"
+HEADER_BYTES = 40
+CHECKSUM_KEY = 1
+
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+def tag(cache_tag: str, suffix: str) -> str:
+    """Return the directory of an interpreter's packs; `suffix` is the first of its module suffixes.
+
+    That of extension modules tells more than the cache tag: builds with and without the GIL share that one.
+    """
+    return suffix[1:-3] if suffix.endswith(".so") else cache_tag
+
+
+def open_pack(path: str, suffixes: "List[str]") -> "Optional[Pack]":
+    """Return the pack at `path`; None if there is none for an interpreter with these module suffixes."""
+    if sys.flags.optimize:
+        return None  # its code has the assertions and docstrings that -O leaves out
+    try:
+        return Pack(path, suffixes)
+    except Exception:
+        return None
+
+
+class Pack:
+    """One pack that was found good. Reading a part of it opens the file again."""
+
+    __slots__ = ("_directories", "_identity", "_path", "_tables")
+
+    def __init__(self, path: str, suffixes: "List[str]") -> None:
+        self._path = path
+        self._identity: "Tuple[int, ...]" = ()
+        head = self._read(0, HEADER_BYTES)
+        size, start = int.from_bytes(head[16:24], "little"), int.from_bytes(head[24:32], "little")
+        if head[:8] != MAGIC or head[8:12] != MAGIC_NUMBER or any(head[12:16]) or start < HEADER_BYTES:
+            raise ValueError("another format, or of another interpreter")
+        if size not in self._identity[2:]:
+            raise ValueError("not whole")
+        index = self._checked(start, size - start, head[32:40])
+        known, directories = marshal.loads(index)
+        if list(known) != suffixes:
+            raise ValueError("of an interpreter that looks for other files")
+        self._directories: "Dict[str, bytes]" = directories
+        self._tables: "Dict[str, Dict[str, Place]]" = {}
+
+    def table(self, directory: str) -> "Optional[Dict[str, Place]]":
+        """Return module name -> place for a directory of the entry; None if it has no such directory."""
+        table = self._tables.get(directory)
+        if table is None and directory in self._directories:
+            table = self._tables[directory] = marshal.loads(self._directories[directory])
+        return table
+
+    def code(self, place: "Place") -> "Optional[CodeType]":
+        """Return the code at a place; None if it can no longer be had."""
+        try:
+            code: "CodeType" = marshal.loads(self._checked(place[1], place[2], place[3]))
+        except Exception:
+            return None
+        return code
+
+    def _checked(self, offset: int, size: int, checksum: bytes) -> bytes:
+        data = self._read(offset, size)
+        if len(data) != size or _imp.source_hash(CHECKSUM_KEY, data) != checksum:
+            raise ValueError("damaged")
+        return data
+
+    def _read(self, offset: int, size: int) -> bytes:
+        descriptor = os.open(self._path, _FLAGS)
+        try:
+            found = os.fstat(descriptor)
+            # 0o100000: a regular file. `stat` is not imported for one number.
+            if found.st_uid != os.geteuid() or found.st_mode & 0o170022 != 0o100000:
+                raise PermissionError("a pack that others can write")
+            identity = found.st_dev, found.st_ino, found.st_size
+            if not self._identity:
+                self._identity = identity
+            elif self._identity != identity:
+                raise FileNotFoundError("another pack has taken its place")
+            return os.pread(descriptor, size, offset)
+        finally:
+            os.close(descriptor)
