@@ -21,6 +21,7 @@ from sprawld.model import Pin, Project, Source
 from . import pdm_entry, pdm_walk
 from ._toml import Fault, Table, each, get, read_toml, reading, require, shown, strings, table, tables
 from .artifacts import package_name
+from .freshness import pdm_warnings
 from .markers import holds, python_allowed
 from .pdm_project import DEFAULT, DEV, PdmProject, from_pyproject
 from .pdm_targets import check_targets
@@ -165,6 +166,7 @@ def read(path: Path, root: Path | None = None) -> PdmLock:
         groups = frozenset(map(package_name, strings(metadata, "groups")))
         targets = tuple(tables(metadata, "targets"))
         files = table(metadata, "files")
+        content_hash = get(metadata, "content_hash", str) or ""
     pyproject = read_pyproject(path.parent)
     with reading(pyproject.path):
         settings = from_pyproject(pyproject)
@@ -179,6 +181,7 @@ def read(path: Path, root: Path | None = None) -> PdmLock:
         files=files,
         entries={name: tuple(same) for name, same in entries.items()},
         settings=settings,
+        warnings=pdm_warnings(pyproject.tables, content_hash),
     )
 
 

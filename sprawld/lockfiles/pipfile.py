@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.utils import NormalizedName
 
-from ._toml import Fault, Table, at, get, invalid, read_text, reading, shown, table, tables
+from sprawld.errors import LockError
+
+from ._toml import Fault, Table, at, get, invalid, read_text, read_toml, reading, shown, table, tables
 from .artifacts import package_name
+from .freshness import pipfile_warnings
 from .local_name import local_project
 from .pipfile_entry import Entry, Index, from_table
 from .sources import index_url
@@ -113,17 +116,27 @@ def read(path: Path, root: Path | None = None) -> PipfileLock:
         if any(get(source, "verify_ssl", bool) is False for source in sources):
             warnings.append("the lock asks for verify_ssl = false, which is not honoured")
     project, project_file = local_project(path)
+    pipfile = path.with_name("Pipfile")
+    warnings.extend(pipfile_warnings(_pipfile(pipfile), meta))
     return PipfileLock(
         path=path,
         format=f"pipfile {spec or 2017}",
         project=project,
-        inputs=(path, project_file),
+        inputs=(path, project_file, pipfile),
         hashed=any(entry.hashes for entry in entries),
         python=(python[0] or "", python[1] or ""),
         sections=sections,
         indexes=indexes,
         warnings=tuple(warnings),
     )
+
+
+def _pipfile(path: Path) -> Table:
+    """Return the Pipfile, which only serves to tell whether it changed; a missing or odd one is empty."""
+    try:
+        return read_toml(path)
+    except LockError:
+        return {}
 
 
 def _parse(text: str) -> Table:

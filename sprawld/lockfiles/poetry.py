@@ -18,6 +18,7 @@ from sprawld.model import Pin, Project
 from . import poetry_package, poetry_walk
 from ._toml import Fault, Table, each, get, read_toml, reading, require, shown, strings, table
 from .artifacts import package_name
+from .freshness import poetry_warnings
 from .markers import holds
 from .poetry_constraints import parse_constraint
 from .poetry_project import MAIN, PoetryProject, from_pyproject
@@ -152,6 +153,7 @@ def read(path: Path, root: Path | None = None) -> PoetryLock:
         metadata = require(document, "metadata", dict)
         version = _version(metadata)
         python = get(metadata, "python-versions", str) or "*"
+        content_hash = get(metadata, "content-hash", str) or ""
         shared = poetry_package.shared_files(metadata)
         counter = iter(range(1 << 30))
         packages: dict[NormalizedName, list[Package]] = {}
@@ -167,6 +169,7 @@ def read(path: Path, root: Path | None = None) -> PoetryLock:
     pyproject = read_pyproject(path.parent)
     with reading(pyproject.path):
         settings = from_pyproject(pyproject)
+    newer = (f"poetry.lock {version[0]}.{version[1]} is newer than this release knows",)
     text = "without version" if version == (0, 0) else f"{version[0]}.{version[1]}"
     return PoetryLock(
         path=path,
@@ -182,7 +185,7 @@ def read(path: Path, root: Path | None = None) -> PoetryLock:
         extras=extras if version >= (1, 0) else frozenset(settings.extras),
         settings=settings,
         has_project_file=pyproject.exists,
-        warnings=(f"poetry.lock {text} is newer than this release knows",) if version > _NEWEST else (),
+        warnings=(newer if version > _NEWEST else ()) + poetry_warnings(pyproject.tables, content_hash),
     )
 
 

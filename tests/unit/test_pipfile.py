@@ -240,4 +240,4 @@ class TestFile:
         write(tmp_path, "pyproject.toml", '[project]\nname = "App"\nversion = "1"\n')
         found = pipfile.read(tmp_path / "Pipfile.lock")
         assert (found.project.name, found.project.version) == ("app", "1")
-        assert found.inputs == (tmp_path / "Pipfile.lock", tmp_path / "pyproject.toml")
+        assert [path.name for path in found.inputs] == ["Pipfile.lock", "pyproject.toml", "Pipfile"]
