@@ -94,6 +94,7 @@ def _status(parts: Parts) -> dict[str, Any]:
         **parts.server.statistics(),
         **parts.provider.statistics(),
         "ready": parts.ready.statistics(),
+        "packs": store.packs.statistics() | parts.packer.statistics(),
     }
 
 

@@ -63,12 +63,13 @@ class Answers:
     async def resolve(self, request: bytes, report: Callable[[Progress], None]) -> bytes:
         """Return the reply to a request that has none ready."""
         parts = self._parts
+        question = ResolveRequest.from_payload(request)
         recorded = await asyncio.to_thread(self._recall, request)
         if recorded is not None:
             parts.ready.put(request, recorded)
             parts.used(recorded.lock, recorded.digest)
+            parts.pack_set(recorded.digest, question.python)
             return recorded.frame
-        question = ResolveRequest.from_payload(request)
         environment = await parts.environments.get(question.python)
         answer = await parts.realiser.realise(question, environment, report)
         if answer is None:
@@ -123,6 +124,7 @@ def _prepare(parts: Parts) -> None:
     outcome = parts.durability.after_boot()
     if outcome.discarded:
         log.warning("%d entries were torn by a crash of the machine and dropped", len(outcome.discarded))
+    parts.store.packs.sweep(set(parts.store.entries()))
     parts.realiser.prepare_client()
     _record_program(parts.config.store)
 

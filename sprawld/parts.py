@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from virtual_sprawl import __version__, locations
 
@@ -19,11 +19,15 @@ from .acquire.transport import Transport
 from .acquire.workers import WorkerPool
 from .hotpath import ReadyTable
 from .lockfiles.read import LockCache
+from .model import Digest
+from .pathsets.pack import Packer
 from .provide import Provider
 from .realise import Realiser
 from .selecting import Selector
 from .store.durability import Durability
 from .store.firstuse import FirstUse
+from .store.publication import is_name
+from .store.references import read_references
 from .store.state import State
 from .store.tree import Store
 
@@ -87,8 +91,13 @@ class Parts:
             index=self.index,
             settings=self._settings,
         )
+        self.packer = Packer(self.store)
         self.realiser = Realiser(
-            store=self.store, selector=self.selector, provider=self.provider, published=self.sync_soon
+            store=self.store,
+            selector=self.selector,
+            provider=self.provider,
+            packer=self.packer,
+            published=self.sync_soon,
         )
 
     def stop(self) -> None:
@@ -104,6 +113,10 @@ class Parts:
         """Make what was just published durable, soon and together with what follows. Thread-safe."""
         self.loop.call_soon_threadsafe(self._later, "sync", SYNC_DELAY_SECONDS, self.durability.make_durable)
 
+    def pack_set(self, digest: str, python: str) -> None:
+        """Have the packs of a set made that an earlier daemon did not get to; `python` runs on it."""
+        self._own(self.loop.create_task(self._pack_set(digest, python)))
+
     def tidy(self) -> None:
         """Do at leisure what an earlier daemon left behind."""
         self._spawn(self.store.empty_trash)
@@ -113,6 +126,7 @@ class Parts:
         for timer in self._timers.values():
             timer.cancel()
         await self.realiser.close()
+        await self.packer.close()
         await self.provider.close()
         await self.index.close()
         await self.workers.close()
@@ -122,6 +136,12 @@ class Parts:
         # What is volatile is trusted until the machine restarts; but that may be why the daemon stops.
         await asyncio.to_thread(self.durability.make_durable)
         await asyncio.to_thread(self.state.close)
+
+    async def _pack_set(self, digest: str, python: str) -> None:
+        environment = await self.environments.get(python)
+        found = await asyncio.to_thread(read_references, self.store.set_path(digest))
+        names = () if found is None else found.names
+        self.packer.want(environment, [Digest(name) for name in names if is_name("wheels", name)])
 
     def _settings(self, request: ResolveRequest) -> IndexSettings:
         return resolve_settings(request.fields, self.config, self._environ, self._home)
@@ -136,7 +156,9 @@ class Parts:
         self._spawn(chore)
 
     def _spawn(self, chore: Callable[[], object]) -> None:
-        task = self.loop.create_task(asyncio.to_thread(chore))
+        self._own(self.loop.create_task(asyncio.to_thread(chore)))
+
+    def _own(self, task: asyncio.Task[Any]) -> None:
         self._chores.add(task)
         task.add_done_callback(self._done)
 

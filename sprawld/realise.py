@@ -6,6 +6,7 @@
    this request has just found.
 2. A reply is kept for the next request only if nothing it depends on changed while it was made.
 3. What blocks runs in threads; this file only says what follows what.
+4. Packs are asked for when the set is there, and nobody waits for them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .model import Choice, Digest, Environment
+    from .pathsets.pack import Packer
     from .progress import Progress
     from .provide import Provider
     from .request import ResolveRequest
@@ -42,11 +44,18 @@ class Realiser:
     """Makes path sets; one per daemon."""
 
     def __init__(
-        self, *, store: Store, selector: Selector, provider: Provider, published: Callable[[], None]
+        self,
+        *,
+        store: Store,
+        selector: Selector,
+        provider: Provider,
+        packer: Packer,
+        published: Callable[[], None],
     ) -> None:
         self._store = store
         self._selector = selector
         self._provider = provider
+        self._packer = packer
         self._published = published
         self._sets: SingleFlight[str, PathSet] = SingleFlight()
         self.client_digest = ""
@@ -91,7 +100,9 @@ class Realiser:
             digests = await self._provide(choices, known, selected, request, report)
             # Some were known by another hash than sha256 until now.
             with self._store.holds.hold(digests):
-                return await self._path_set(choices, digests, environment, selected.selection.lock)
+                path_set = await self._path_set(choices, digests, environment, selected.selection.lock)
+        self._packer.want(environment, digests)
+        return path_set
 
     async def _provide(
         self,

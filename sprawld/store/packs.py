@@ -61,7 +61,7 @@ class Packs:
         for path, _ in self._files():
             with contextlib.suppress(FileNotFoundError):
                 sizes.append(os.lstat(path).st_size)
-        return {"packs": len(sizes), "bytes": sum(sizes)}
+        return {"count": len(sizes), "bytes": sum(sizes)}
 
     def _file(self, tag: str, digest: str) -> Path:
         return self._path / tag / f"{digest}{SUFFIX}"
