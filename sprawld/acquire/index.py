@@ -1,8 +1,9 @@
 """Package indexes: which files a project has, and where the files of a lock lie.
 
-1. A pin that names its index is looked up there and nowhere else. Every other pin belongs to the first index,
-   the default one before the extra ones, that knows the project: a file missing there is an error and never
-   searched for elsewhere, or whoever can publish a name on another index could supply it.
+1. A pin that names its index is looked up there. Every other pin belongs to the first index, the default one
+   before the extra ones, that knows the project: a file missing there is never searched for on the user's
+   other indexes, or whoever can publish a name there could supply it. Two exceptions: a file with a strong
+   locked hash is that file wherever it lies, and indexes that the lock names itself are asked last.
 2. An index that does not answer is an error too, not a reason to ask the next one.
 3. A file with a strong locked hash is the same wherever and whenever it was listed, so any page seen before
    will do. For everything else a page is as old as its `max-age` allows, and then asked for again by ETag.
@@ -18,7 +19,7 @@ import logging
 import re
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from packaging.utils import canonicalize_name
 
@@ -35,6 +36,7 @@ from .transport import status_refusal
 from .urls import redact, without_credentials
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from sprawld.config import Limits
@@ -55,6 +57,9 @@ _FRESH_SECONDS: Final = 600.0
 _PARSED_IN_PLACE_BYTES: Final = 128 << 10
 # Statuses of an exchange that ended, as opposed to refusals that say more about the cause.
 _UNREACHABLE: Final = frozenset({"net.unreachable", "net.timeout", "net.truncated", "net.status"})
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +121,19 @@ class IndexClient:
                 seen = await self._seen(_page_url(index, pin.name), pin.name)
                 found = None if seen is None else _match(seen.files, artifact)
                 if found is not None and agreement(found.hashes, artifact.hashes):
-                    return _located(artifact, found)
+                    return found.locate(artifact)
         self._refuse_plain_http(indexes, artifact.hashes or pin.hashes, artifact.filename, settings)
-        index, files = await self._first_that_knows(indexes, pin.name, settings)
-        found = _match(files, artifact)
-        if found is None:
-            _not_listed(artifact.filename, index, "does not list the file")
-        if agreement(found.hashes, artifact.hashes) is False:
-            _not_listed(artifact.filename, index, "lists a file of this name with another hash")
-        return _located(artifact, found)
+
+        def find(index: str, files: tuple[ProjectFile, ...]) -> Artifact:
+            found = _match(files, artifact)
+            if found is None:
+                _not_listed(artifact.filename, index, "does not list the file")
+            if agreement(found.hashes, artifact.hashes) is False:
+                _not_listed(artifact.filename, index, "lists a file of this name with another hash")
+            return found.locate(artifact)
+
+        free = indexes if is_strong((*artifact.hashes, *pin.hashes)) else pin.source.extra_indexes
+        return await self._first_that_has(indexes, pin.name, settings, find, free)
 
     async def candidates(self, pin: Pin, settings: IndexSettings) -> tuple[Artifact, ...]:
         """Return the wheels and sdists an index lists for the version of a pin without file names.
@@ -135,38 +144,62 @@ class IndexClient:
         """
         indexes, settings = self._indexes(pin, settings)
         self._refuse_plain_http(indexes, pin.hashes, pin.name, settings)
-        index, files = await self._first_that_knows(indexes, pin.name, settings)
-        label = f"{pin.name} {pin.version}"
-        ranked = [(version_rank(file.filename, pin.name, pin.version or ""), file) for file in files]
-        best = max((rank for rank, _ in ranked), default=0)
-        if not best:
-            _not_listed(label, index, "lists no file of this version")
-        fitting = [file for rank, file in ranked if rank == best]
-        if pin.hashes:
-            fitting = [file for file in fitting if may_be_one_of(file.hashes, pin.hashes)]
-        if not fitting:
-            _not_listed(label, index, "lists no file with a locked hash")
-        return tuple(file.artifact() for file in fitting)
+
+        def find(index: str, files: tuple[ProjectFile, ...]) -> tuple[Artifact, ...]:
+            label = f"{pin.name} {pin.version}"
+            ranked = [(version_rank(file.filename, pin.name, pin.version or ""), file) for file in files]
+            best = max((rank for rank, _ in ranked), default=0)
+            if not best:
+                _not_listed(label, index, "lists no file of this version")
+            fitting = [file for rank, file in ranked if rank == best]
+            if pin.hashes:
+                fitting = [file for file in fitting if may_be_one_of(file.hashes, pin.hashes)]
+            if not fitting:
+                _not_listed(label, index, "lists no file with a locked hash")
+            return tuple(file.artifact() for file in fitting)
+
+        free = indexes if is_strong(pin.hashes) else pin.source.extra_indexes
+        return await self._first_that_has(indexes, pin.name, settings, find, free)
 
     # --- which index
 
     def _indexes(self, pin: Pin, settings: IndexSettings) -> tuple[tuple[str, ...], IndexSettings]:
         """Return the indexes to ask, and the settings with the default filled in if it is one of them."""
-        if pin.source.index is not None:
-            return (pin.source.index,), settings
-        settings = replace(settings, default=settings.default or default_index())
-        assert settings.default is not None
-        return (settings.default, *settings.extra), settings
+        source = pin.source
+        if source.index is not None and f"{source.index.rstrip('/')}/" != default_index():
+            indexes: tuple[str, ...] = (source.index,)
+        else:
+            # A lock that names the public index means the one the user's settings may replace by a mirror.
+            default = settings.default or default_index()
+            settings = replace(settings, default=default)
+            indexes = (default, *settings.extra)
+        return tuple(dict.fromkeys((*indexes, *source.extra_indexes))), settings
 
-    async def _first_that_knows(
-        self, indexes: tuple[str, ...], name: str, settings: IndexSettings
-    ) -> tuple[str, tuple[ProjectFile, ...]]:
+    async def _first_that_has(
+        self,
+        indexes: tuple[str, ...],
+        name: str,
+        settings: IndexSettings,
+        find: Callable[[str, tuple[ProjectFile, ...]], T],
+        free: Collection[str],
+    ) -> T:
+        """Return what `find` makes of the first index that has the file.
+
+        `free` are indexes that may be asked for a file that an earlier index, which knows the project, lacks.
+        """
+        refusal: PackageIndexError | None = None
         for index in indexes:
+            if refusal is not None and refusal.code == "index.file-not-found" and index not in free:
+                continue
             try:
-                return index, await self.project(index, name, settings)
+                return find(index, await self.project(index, name, settings))
             except PackageIndexError as error:
-                if error.code != "index.not-found":
+                if error.code not in ("index.not-found", "index.file-not-found"):
                     raise
+                if refusal is None or error.code == "index.file-not-found":
+                    refusal = error
+        if refusal is not None and (len(indexes) == 1 or refusal.code == "index.file-not-found"):
+            raise refusal
         shown = ", ".join(redact(index) for index in indexes)
         raise PackageIndexError("index.not-found", f"{name}: not a project of {shown}")
 
@@ -310,13 +343,3 @@ def _match(files: tuple[ProjectFile, ...], artifact: Artifact) -> ProjectFile | 
     """Return the listed file of the artifact's name, the one with its hash if several have the name."""
     named = [file for file in files if file.filename == artifact.filename]
     return next((file for file in named if agreement(file.hashes, artifact.hashes)), next(iter(named), None))
-
-
-def _located(artifact: Artifact, found: ProjectFile) -> Artifact:
-    return replace(
-        artifact,
-        url=found.url,
-        hashes=artifact.hashes or found.hashes,
-        size=found.size if artifact.size is None else artifact.size,
-        yanked=artifact.yanked or found.yanked,
-    )

@@ -10,7 +10,7 @@ import json
 import re
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from sprawld.errors import PackageIndexError
@@ -54,6 +54,16 @@ class ProjectFile:
         """Return the file as something that can be fetched."""
         return Artifact(
             filename=self.filename, url=self.url, hashes=self.hashes, size=self.size, yanked=self.yanked
+        )
+
+    def locate(self, artifact: Artifact) -> Artifact:
+        """Return a locked artifact with the place of this file; what the lock says of it goes first."""
+        return replace(
+            artifact,
+            url=self.url,
+            hashes=artifact.hashes or self.hashes,
+            size=self.size if artifact.size is None else artifact.size,
+            yanked=artifact.yanked or self.yanked,
         )
 
 

@@ -326,9 +326,7 @@ def test_a_file_with_a_strong_hash_is_taken_from_any_page_seen_before(
 def test_the_first_index_that_knows_a_project_owns_it(index: SimpleIndex, other: SimpleIndex) -> None:
     artifact = ask(locate(locked(), settings(other, index)))
     assert artifact.url == other.file_url(NAME)
-    # The right file lies in the second index, and is not looked for there.
-    wanted = locked(sha256(index.sha256(NAME)))
-    assert refusal(locate(wanted, settings(other, index))) == "index.file-not-found"
+    # Another version lies in the second index, and is not looked for there.
     assert refusal(candidates(pin("2.0"), settings(other, index))) == "index.file-not-found"
     assert not index.log
 
@@ -343,6 +341,34 @@ def test_the_next_index_is_asked_for_a_project_that_the_first_does_not_know(
         assert refusal(locate(locked(), settings(empty, index))) == "index.unreachable"
         empty.script(PAGE, faults.status(403), forever=True)
         assert refusal(locate(locked(), settings(empty, index))) == "index.unauthorized"
+
+
+def test_a_strong_hash_finds_its_file_on_any_index(
+    index: SimpleIndex, other: SimpleIndex, tmp_path: Path
+) -> None:
+    digest = sha256(index.sha256(NAME))
+    asked = pin(hashes=(digest,))
+    (found,) = ask(lambda client: client.candidates(asked, settings(other, index)))
+    assert found.url == index.file_url(NAME)
+    locked = Artifact(filename=NAME, hashes=(digest,))
+    located = ask(lambda client: client.locate(pin(), locked, settings(other, index)))
+    assert located.url == index.file_url(NAME)
+
+
+def test_indexes_that_the_lock_names_are_asked_last(
+    index: SimpleIndex, other: SimpleIndex, tmp_path: Path
+) -> None:
+    index.add(build_wheel(tmp_path, "six-pack", "1.1"))
+    source = Source(kind="registry", extra_indexes=(index.url,))
+    newer, common = (replace(pin(version), source=source) for version in ("1.1", "1.0"))
+    allowed = IndexSettings(default=other.url, extra=())
+    trusting = replace(allowed, extra=(index.url,))
+    # 127.0.0.1 is only for indexes of the user's own, so the lock's one is there too.
+    (found,) = ask(lambda client: client.candidates(newer, trusting))
+    assert found.url is not None
+    assert found.url.startswith(index.origin)
+    (found,) = ask(lambda client: client.candidates(common, trusting))
+    assert found.url == other.file_url(NAME)
 
 
 def test_a_pin_that_names_its_index_is_looked_up_nowhere_else(index: SimpleIndex, other: SimpleIndex) -> None:
