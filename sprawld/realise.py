@@ -147,8 +147,11 @@ class Realiser:
                         group.create_task(provide(choice))
                 reporting.cancel()
         except* SprawlError as refusals:
-            raise _first(refusals) from None
-        return brought
+            refusal = _first(refusals)
+        else:
+            return brought
+        # Not in the handler: Python before 3.11.4 would put it into a group again.
+        raise refusal
 
     async def _path_set(
         self, choices: Sequence[Choice], digests: Sequence[Digest], environment: Environment, lock: Path
