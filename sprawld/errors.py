@@ -164,7 +164,6 @@ _BY_CLASS: Final[dict[type[SprawlError], dict[str, str]]] = {
         "wheel.unsupported-version": "the wheel's format version is newer than this release reads",
         "wheel.bad-entry-point": "a script name of the wheel is not one that is ever written",
         "wheel.bad-data": "the wheel's .data directory holds an unknown scheme or a reserved file",
-        "wheel.bytecode": "the wheel brings bytecode that would run in place of its source",
         "record.missing": "the wheel has no RECORD",
         "record.malformed": "RECORD does not parse",
         "record.unlisted": "a file of the wheel is not listed in RECORD",

@@ -65,7 +65,6 @@ def read_wheel(archive: mmap | bytes, filename: str, *, allow_bad_record: bool =
     expected = wheelmetadata.parse_filename(filename)
     members = {member.name: member for member in read_members(archive)}
     dist_info = _dist_info(members, expected)
-    _refuse_bytecode(members)
 
     def text(name: str) -> bytes:
         return _content(archive, members, f"{dist_info}/{name}")
@@ -84,7 +83,7 @@ def read_wheel(archive: mmap | bytes, filename: str, *, allow_bad_record: bool =
         root_is_purelib=fields.root_is_purelib,
         tags=fields.tags or expected.tags,
         entry_points=wheelmetadata.parse_entry_points(text("entry_points.txt")) if has_entry_points else {},
-        files=files,
+        files=tuple(file for file in files if not _is_cached(file.member.name)),
         rows=_rows(archive, members, dist_info, files, allow_bad_record=allow_bad_record),
         moved={
             file.member.name: file.path for file in files if file.member.name.startswith(f"{data_directory}/")
@@ -115,11 +114,13 @@ def _dist_info(members: Iterable[str], expected: WheelName) -> str:
     return found[0]
 
 
-def _refuse_bytecode(members: Iterable[str]) -> None:
-    """Refuse bytecode beside source: it may be marked as never to be compared with it."""
-    for name in members:
-        if "__pycache__" in name.lower() and "__pycache__" in name.lower().split("/"):
-            raise WheelError("wheel.bytecode", f"the wheel has bytecode beside its source: {shown(name)}")
+def _is_cached(name: str) -> bool:
+    """Tell what is in a cache beside source: RECORD has to list it like every file, and it is not unpacked.
+
+    Many wheels have some by mistake (every numpy before 2.1). It may be marked as never to be compared with
+    the source; without it the source is what runs.
+    """
+    return "__pycache__" in name.lower() and "__pycache__" in name.lower().split("/")
 
 
 def _refuse_other_data(members: Iterable[str], data_directory: str) -> None:

@@ -256,7 +256,14 @@ HOSTILE: dict[str, tuple[str, Build]] = {
         "wheel.metadata",
         wheel(dist_info={"WHEEL": "Wheel-Version: 1.0\nTag: cp27-cp27mu-linux_x86_64\n"}),
     ),
-    "bytecode": ("wheel.bytecode", with_file("demo/__pycache__/__init__.cpython-311.pyc")),
+    "bytecode-unlisted": (
+        "record.unlisted",
+        lambda directory: build_wheel(
+            directory,
+            files={**FILES, "demo/__pycache__/__init__.cpython-311.pyc": "x"},
+            record={"demo/__pycache__/__init__.cpython-311.pyc": None},
+        ),
+    ),
     "file-name": (
         "wheel.bad-filename",
         lambda directory: build_wheel(directory, files=FILES).rename(directory / "demo-1.0.whl"),

@@ -192,6 +192,8 @@ ODD: dict[str, Build] = {
     "metadata-description": wheel(
         dist_info={"METADATA": "Name: demo\nVersion: 1.0\nDescription: a\n  Version: 2.0\n\nName: x\n"}
     ),
+    # as every numpy before 2.1 has it
+    "bytecode": with_file("demo/__pycache__/__init__.cpython-311.pyc"),
     "every-scheme": wheel(
         data={
             "purelib/pure.py": "",

@@ -40,7 +40,9 @@ def test_accepted(case: str, tmp_path: Path) -> None:
     assert summary.record_verified
     with zipfile.ZipFile(wheel) as archive:
         expected = {
-            place(info.filename): archive.read(info) for info in archive.infolist() if not info.is_dir()
+            place(info.filename): archive.read(info)
+            for info in archive.infolist()
+            if not info.is_dir() and "__pycache__" not in info.filename
         }
     files = {path.relative_to(entry).as_posix(): path for path in entry.rglob("*") if not path.is_dir()}
     assert files.pop("manifest").is_file()
