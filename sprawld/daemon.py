@@ -25,6 +25,7 @@ from .commands import run_command
 from .config import load_config
 from .listen import Listener, daemon_lock
 from .parts import Parts
+from .pathsets.setcheck import describe_set
 from .request import ResolveRequest
 from .server import Server
 
@@ -91,6 +92,10 @@ class Answers:
         """Return the reply that an earlier daemon recorded, if its set is still there and trusted."""
         recorded = self._parts.ready.recall(request)
         if recorded is None or not self._parts.store.has_set(recorded.digest):
+            return None
+        described = describe_set(self._parts.store.set_path(recorded.digest))
+        # A set of an older release is made anew once; until then its own interpreter runs on as it was.
+        if described is None or described.client != self._parts.realiser.client_digest:
             return None
         return recorded
 

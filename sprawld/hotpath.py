@@ -5,7 +5,8 @@ directory whose change could change the answer; while their stats hold, the repl
 records lie in `<store>/replies/`, where the hook finds them when no daemon can be reached, and this daemon
 after a restart.
 
-1. A check is (path, mtime_ns, size, inode); mtime_ns -1 says that the path must not exist.
+1. A check is (path, ctime_ns, size, inode); ctime_ns -1 says that the path must not exist. It is not mtime:
+   tools that copy times (cp -p, rsync, tar) set that back, and a lock of the same size would look the same.
 2. Stats are taken BEFORE the files are read: a change in between shows as a stale reply, never as a
    wrong one.
 3. A record is written by rename, mode 0600, and holds only what this daemon made.
@@ -23,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from virtual_sprawl import protocol
 
+from .pathsets import setindex
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -33,7 +36,8 @@ __all__ = ["Check", "Ready", "ReadyTable", "check_of", "checks_hold"]
 
 Check = tuple[str, int, int, int]
 
-RECORD_FORMAT = 1
+RECORD_FORMAT = (2, setindex.FORMAT)
+"""A record of an older release may hold an index that this one's hook cannot read."""
 READY_REPLIES = 4096
 """A developer's scripts times their interpreters; a reply is some 10 kB."""
 
@@ -45,9 +49,9 @@ def check_of(path: str) -> Check:
     except OSError:
         return (path, -1, 0, 0)
     if stat.S_ISDIR(found.st_mode):
-        # Sizes of directories change with the file system's mood; their mtime and inode say enough.
-        return (path, found.st_mtime_ns, 0, found.st_ino)
-    return (path, found.st_mtime_ns, found.st_size, found.st_ino)
+        # Sizes of directories change with the file system's mood; their ctime and inode say enough.
+        return (path, found.st_ctime_ns, 0, found.st_ino)
+    return (path, found.st_ctime_ns, found.st_size, found.st_ino)
 
 
 def checks_hold(checks: Iterable[Check]) -> bool:

@@ -131,7 +131,7 @@ def settled(checks: Iterable[Check], started: int) -> bool:
     What changed later may have changed after it was read, within the same tick of the file system's clock;
     such an answer is given once and not kept.
     """
-    return all(mtime < started - RACY_NANOSECONDS for _, mtime, _, _ in checks)
+    return all(ctime < started - RACY_NANOSECONDS for _, ctime, _, _ in checks)
 
 
 def packages_of(selection: Selection) -> tuple[Choice, ...]:

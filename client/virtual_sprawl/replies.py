@@ -1,9 +1,9 @@
 """Replies the daemon left on disk: what a start runs on when no daemon can be reached.
 
     <store>/replies/<hex sha256 of the RESOLVE payload>
-    marshal.dumps((1, checks, payload of the PATH_SET frame), 4)
+    marshal.dumps(((2, format of the set index), checks, payload of the PATH_SET frame), 4)
 
-1. `checks` holds (path, mtime_ns, size, inode) of everything whose change could change the answer; mtime_ns
+1. `checks` holds (path, ctime_ns, size, inode) of everything whose change could change the answer; ctime_ns
    -1 says that the path must not exist; of directories the size does not count. All must hold.
 2. The file must be this user's own, since marshal trusts its input.
 3. The set must have survived: it is durable, or was made since the machine started.
@@ -14,7 +14,7 @@ import marshal
 import os
 import stat
 
-from . import protocol
+from . import finder, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["saved_reply"]
 
-RECORD_FORMAT = 1
+# A record of an older release may hold an index that this one cannot read.
+RECORD_FORMAT = (2, finder.INDEX_FORMAT)
 _RECORD_LIMIT = protocol.REPLY_LIMIT + (1 << 20)
 
 
@@ -41,12 +42,12 @@ def saved_reply(store: str, request: bytes) -> "Optional[bytes]":
         return None
 
 
-def _holds(path: str, mtime_ns: int, size: int, inode: int) -> bool:
+def _holds(path: str, ctime_ns: int, size: int, inode: int) -> bool:
     try:
         found = os.stat(path)
     except OSError:
-        return mtime_ns == -1
-    if found.st_mtime_ns != mtime_ns or found.st_ino != inode:
+        return ctime_ns == -1
+    if found.st_ctime_ns != ctime_ns or found.st_ino != inode:
         return False
     return stat.S_ISDIR(found.st_mode) or found.st_size == size
 

@@ -19,7 +19,7 @@ import pytest
 from tests.support.fakedaemon import Request, frame, listening, serving
 from tests.support.hookstage import Stage
 from tests.support.interpreters import interpreter_cases, newest
-from virtual_sprawl import connection, protocol
+from virtual_sprawl import connection, protocol, replies
 
 pytestmark = pytest.mark.functional
 
@@ -220,7 +220,9 @@ def save_reply(
     assert set(protocol.decode_fields(request[0])) == set(fields)
     path = stage.store / "replies" / hashlib.sha256(request[0]).hexdigest()
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(marshal.dumps((1, checks, protocol.encode_strings(stage.set.strings)), 4))
+    path.write_bytes(
+        marshal.dumps((replies.RECORD_FORMAT, checks, protocol.encode_strings(stage.set.strings)), 4)
+    )
     path.chmod(0o600)
     if durable:
         mark = stage.store / "durable" / f"sets-{stage.set.path.name}"
@@ -232,7 +234,7 @@ def save_reply(
 
 def check(path: Path) -> tuple[object, ...]:
     found = path.stat()
-    return (str(path), found.st_mtime_ns, 0 if stat.S_ISDIR(found.st_mode) else found.st_size, found.st_ino)
+    return (str(path), found.st_ctime_ns, 0 if stat.S_ISDIR(found.st_mode) else found.st_size, found.st_ino)
 
 
 def test_without_a_daemon_the_saved_reply_is_used_while_it_holds(stage: Stage) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sprawld import hotpath
 from sprawld.hotpath import Ready, ReadyTable, check_of
 from sprawld.model import PathSet
-from virtual_sprawl import protocol
+from sprawld.pathsets import setindex
+from virtual_sprawl import protocol, replies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +65,33 @@ def test_a_record_outlives_the_daemon(lock: Path, tmp_path: Path) -> None:
     assert ReadyTable(tmp_path).recall(b"another question") is None
     lock.unlink()
     assert ReadyTable(tmp_path).recall(b"question") is None
+
+
+def test_a_lock_of_the_same_size_and_time_makes_the_reply_stale(lock: Path, tmp_path: Path) -> None:
+    table = ReadyTable(tmp_path)
+    found = lock.stat()
+    table.put(b"question", ready_for(lock))
+    while lock.stat().st_ctime_ns == found.st_ctime_ns:
+        lock.write_text("version = 2\n")
+        os.utime(lock, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert (lock.stat().st_mtime_ns, lock.stat().st_size) == (found.st_mtime_ns, found.st_size)
+    assert table.get(b"question") is None
+
+
+def test_a_record_of_an_older_release_counts_as_absent(lock: Path, tmp_path: Path) -> None:
+    records = tmp_path / "replies"
+    records.mkdir()
+    table = ReadyTable(records)
+    table.record(b"question", ready_for(lock))
+    (record,) = records.iterdir()
+    _, *rest = marshal.loads(record.read_bytes())
+    for older in (1, (2, setindex.FORMAT - 1)):
+        record.write_bytes(marshal.dumps((older, *rest), 4))
+        assert table.recall(b"question") is None
+
+
+def test_client_and_daemon_agree_on_the_form_of_records() -> None:
+    assert hotpath.RECORD_FORMAT == replies.RECORD_FORMAT
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage", b"\xe9\x01\x00"])
