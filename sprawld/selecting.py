@@ -76,9 +76,7 @@ class Selector:
 
     async def select(self, request: ResolveRequest, environment: Environment) -> Selected | None:
         """Return the selection; None when no lockfile lies in the start directory or above it."""
-        found = await asyncio.to_thread(
-            find_lock, request.start, script=request.script, explicit=request.lock
-        )
+        found = await asyncio.to_thread(_find, request)
         if found is None:
             return None
         lock, selection = await asyncio.to_thread(self._read, found, environment, request)
@@ -123,6 +121,12 @@ class Selector:
         hashed = [artifact for artifact in candidates if digest_of(artifact) is not None]
         await asyncio.to_thread(self._first_use.remember, release, hashed)
         return chosen
+
+
+def _find(request: ResolveRequest) -> Found | None:
+    # `python DIRECTORY` runs a program that is no file, and so has no lock of its own.
+    script = None if request.script is not None and request.script.is_dir() else request.script
+    return find_lock(request.start, script=script, explicit=request.lock)
 
 
 def settled(checks: Iterable[Check], started: int) -> bool:

@@ -53,6 +53,8 @@ def main() -> "NoReturn":
         python = ""
         if arguments and arguments[0].startswith("+"):
             python = arguments.pop(0)[1:]
+            if not python:
+                raise UsageError("+ needs a version, as in: sprawl +3.12 run ...")
         if not arguments or arguments[0] in ("-h", "--help", "help"):
             print_and_exit(USAGE)
         command, rest = arguments[0], arguments[1:]
@@ -72,8 +74,10 @@ def main() -> "NoReturn":
     except UsageError as error:
         fail(EXIT_USAGE, "sprawl: %s" % error)
     except KeyboardInterrupt:
-        # As a shell reports it; the daemon drops the work if nobody else waits for it.
-        sys.exit(130)
+        from . import ending
+
+        # By the signal, so that a loop in a shell ends too; the daemon drops the work if nobody else waits.
+        ending.die_of_interrupt()
 
 
 def _select(arguments: "list[str]", options: Options) -> "NoReturn":

@@ -37,7 +37,9 @@ def main() -> "NoReturn":
         absent = refusal.code == "daemon.unreachable"
         sys.exit(EXIT_NO_DAEMON if absent else EXIT_REFUSED)
     except KeyboardInterrupt:
-        sys.exit(130)
+        from . import ending
+
+        ending.die_of_interrupt()
 
 
 def _parser() -> argparse.ArgumentParser:

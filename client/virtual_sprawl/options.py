@@ -23,6 +23,7 @@ __all__ = [
     "operands",
     "own_interpreter",
     "print_and_exit",
+    "working_directory",
 ]
 
 EXIT_USAGE = 2
@@ -120,7 +121,10 @@ class Options:
             self._set(name, value)
             return position
         else:
-            raise UsageError("unknown option " + name)
+            hint = (
+                "" if name.startswith("--") else "; Python's own go as in: sprawl run python %s SCRIPT" % name
+            )
+            raise UsageError("unknown option %s%s" % (name, hint))
         if equals:
             raise UsageError(name + " takes no value")
         return position
@@ -129,7 +133,7 @@ class Options:
         if not value or (name in _LISTED and ("," in value or ":" in value)):
             raise UsageError("%s cannot take the value %r" % (name, value))
         if name == "--lock":
-            self.lock = os.path.abspath(value)
+            self.lock = os.path.normpath(os.path.join("" if value[0] == "/" else working_directory(), value))
         elif name == "--python":
             self.python = value
         elif name == "--platform":
@@ -177,6 +181,14 @@ def interpreter(version: str) -> str:
 def own_interpreter() -> str:
     """Return the base interpreter of the environment that sprawl itself runs in."""
     return getattr(sys, "_base_executable", "") or sys.executable
+
+
+def working_directory() -> str:
+    """Return the working directory; UsageError when somebody has deleted it."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise UsageError("the working directory does not exist any more; change to another one") from None
 
 
 def _split(text: str) -> "list[str]":

@@ -17,6 +17,7 @@ from .options import (
     interpreter,
     operands,
     print_and_exit,
+    working_directory,
 )
 
 TYPE_CHECKING = False
@@ -70,11 +71,18 @@ def run(arguments: "list[str]", options: Options) -> "NoReturn":
             break
         position = options.take(arguments, position)
     target = arguments[position:]
-    if not target:
+    if not target or not target[0]:
         raise UsageError("run needs a script, -m MODULE, -c CODE or a command; see `sprawl run --help`")
     script = _script(target[0])
-    start = os.path.dirname(os.path.realpath(script)) if script else os.getcwd()
-    _, directory = _realise(options, start, os.path.realpath(script) if script else "")
+    if not script:
+        start, file = working_directory(), ""
+    elif os.path.isdir(script):
+        # `python DIRECTORY` runs the __main__.py in it; there is no file that could have a lock of its own.
+        start, file = os.path.realpath(script), ""
+    else:
+        file = os.path.realpath(script)
+        start = os.path.dirname(file)
+    _, directory = _realise(options, start, file)
     _hold_lease(directory)
     _execute(directory, target, bool(script))
 
@@ -115,8 +123,13 @@ def _command(bin_directory: str, name: str) -> str:
     if "/" in name:
         return name
     own = bin_directory + "/" + name
-    if os.path.exists(own):
+    if os.path.isfile(own):
         return own
+    if os.path.isdir(name):
+        fail(
+            EXIT_NOT_FOUND,
+            "sprawl: no __main__.py in %r [script.not-found]; hint: name a script in it" % name,
+        )
     import shutil
 
     found = shutil.which(name)
@@ -151,7 +164,7 @@ def _hold_lease(directory: str) -> None:
 def sync(arguments: "list[str]", options: Options) -> "NoReturn":
     """Make the path set of a directory's lockfile ready and print where it is."""
     directories = operands(arguments, options, SYNC_USAGE, 1)
-    start = directories[0] if directories else os.getcwd()
+    start = directories[0] if directories else working_directory()
     if not os.path.isdir(start):
         raise UsageError("%s is not a directory" % start)
     digest, directory = _realise(options, os.path.realpath(start))
@@ -177,11 +190,13 @@ def _realise(options: Options, start: str, script: str = "") -> "tuple[str, str]
     )
     bar = progress.Progress(options.quiet)
     try:
-        reply = connection.resolve(fields, bar.show)
+        try:
+            reply = connection.resolve(fields, bar.show)
+        finally:
+            # After Ctrl-C as well: the shell's prompt must not land behind half a line.
+            bar.clear()
     except connection.Refusal as refusal:
-        bar.clear()
         fail(EXIT_REFUSED, "sprawl: %s" % refusal)
-    bar.clear()
     if reply is None:
         fail(
             EXIT_REFUSED,

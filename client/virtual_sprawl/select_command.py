@@ -5,6 +5,7 @@ import os
 import sys
 
 from . import connection
+from .options import working_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from .options import Options
 
 __all__ = ["USAGE", "select"]
+
+WIDE = 10_000
 
 USAGE = """\
 usage: sprawl [+VERSION] select [OPTIONS] [SCRIPT|DIRECTORY]
@@ -33,7 +36,7 @@ example:
 def select(options: "Options", target: str, platform: str) -> int:
     """Ask the daemon and print a table or JSON; return the exit code."""
     script = target if os.path.isfile(target) else ""
-    place = os.path.realpath(target or os.getcwd())
+    place = os.path.realpath(target or working_directory())
     fields = connection.resolve_fields(
         python=options.interpreter_for(platform),
         start=os.path.dirname(place) if script else place,
@@ -57,7 +60,8 @@ def _print(document: "dict[str, Any]") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    # Into a pipe or file nothing is folded: what reads it wants whole names.
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
     # Text, not markup: names and paths come from a lockfile.
     console.print(Text("%s (%s)" % (document["lock"], document["format"])), soft_wrap=True)
     for passed in document["passed_over"]:

@@ -1,0 +1,72 @@
+"""Where and how people start things that are not the plain case: no directory, no file, no sense."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.sandbox import SCRIPTS
+from tests.support.wheels import build_wheel
+
+if TYPE_CHECKING:
+    from tests.support.index import SimpleIndex
+    from tests.support.sandbox import Sandbox
+
+pytestmark = pytest.mark.functional
+
+
+@pytest.fixture
+def project(sandbox: Sandbox, index: SimpleIndex, tmp_path: Path) -> Path:
+    wheel = build_wheel(tmp_path, "alpha", "1.0", {"alpha.py": "WHO = 'alpha'\n"})
+    index.add(wheel)
+    pin = f"alpha==1.0 --hash=sha256:{index.sha256(wheel.name)}"
+    program = "import alpha, sys\nprint(alpha.WHO, sys.path[0])\n"
+    files = {"tool/__main__.py": program, "empty/data.txt": "", "script.py": program}
+    return sandbox.project("one", files, [pin])
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "-c", "pass"], ["sync"], ["select"], ["run", "--lock", "x.lock", "-c", ""]]
+)
+def test_a_working_directory_that_is_gone_is_one_sentence(
+    sandbox: Sandbox, tmp_path: Path, words: list[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    line = 'cd "$1" && rmdir "$1" && shift && exec "$@"'
+    outcome = sandbox.run("sh", "-c", line, "sh", gone, SCRIPTS / "sprawl", *words, check=False)
+    assert outcome.returncode == 2
+    assert outcome.stderr == "sprawl: the working directory does not exist any more; change to another one\n"
+
+
+def test_a_directory_is_run_on_the_lock_above_it(sandbox: Sandbox, project: Path) -> None:
+    tool = project / "tool"
+    assert sandbox.sprawl("run", tool, cwd=Path("/")).stdout == f"alpha {tool}\n"
+    assert sandbox.sprawl("run", ".", cwd=tool).stdout == f"alpha {tool}\n"
+    hooked = {"VIRTUAL_SPRAWL": "1"}
+    assert sandbox.run(SCRIPTS / "python", tool, env=hooked).stdout == f"alpha {tool}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        (["run", "empty"], 127, "[script.not-found]"),
+        (["run", "."], 127, "[script.not-found]"),
+        (["run", ""], 2, "needs a script"),
+        (["+", "run", "script.py"], 2, "needs a version"),
+        (["run", "-O", "script.py"], 2, "sprawl run python -O"),
+    ],
+)
+def test_what_cannot_be_run_is_told_in_a_line(
+    sandbox: Sandbox, project: Path, words: list[str], status: int, code: str
+) -> None:
+    outcome = sandbox.sprawl(*words, cwd=project, check=False)
+    assert (outcome.returncode, outcome.stderr.count("\n")) == (status, 1)
+    assert code in outcome.stderr
+
+
+def test_a_table_in_a_pipe_keeps_names_whole(sandbox: Sandbox, project: Path) -> None:
+    outcome = sandbox.sprawl("select", cwd=project, env={"COLUMNS": "20"})
+    assert "alpha-1.0-py3-none-any.whl" in outcome.stdout
