@@ -28,6 +28,8 @@ __all__ = ["Question", "call", "cannot_connect"]
 PATIENCE_SECONDS = 10.0
 # Between two frames of a daemon at work: its own limits on a stalled download are shorter.
 IDLE_SECONDS = 300.0
+# Commands that never are at work for long: a daemon that hangs must not hang who looks after it.
+_SHORT = ("status", "stop")
 
 _FIRST_PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.05
@@ -48,12 +50,13 @@ class Question:
         request: "Optional[bytes]",
         on_progress: "Optional[OnProgress]" = None,
         may_start: bool = True,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._frame = frame
         self._request = request
         self._on_progress = on_progress
         self._may_start = may_start
-        self._give_up = monotonic() + (IDLE_SECONDS if request is None else PATIENCE_SECONDS)
+        self._give_up = monotonic() + patience
         self._answer_by = self._give_up
         self._pause = _FIRST_PAUSE_SECONDS
 
@@ -151,7 +154,8 @@ def call(
 ) -> "Any":
     """Return the outcome of a command; see `connection.call`."""
     payload = protocol.encode_fields({"command": command, "arguments": json.dumps(arguments)})
-    question = Question(protocol.encode_frame(protocol.CALL, payload), None, on_progress, start)
+    patience = PATIENCE_SECONDS if command in _SHORT else IDLE_SECONDS
+    question = Question(protocol.encode_frame(protocol.CALL, payload), None, on_progress, start, patience)
     kind, payload = question.ask()
     try:
         if kind == protocol.RESULT:

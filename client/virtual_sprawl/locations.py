@@ -29,7 +29,16 @@ __all__ = [
 def home_directory(environ: "Mapping[str, str]") -> str:
     """Return the user's home: HOME if it is absolute, else the password database's entry."""
     home = environ.get("HOME", "")
-    return home if home.startswith("/") else os.path.expanduser("~")
+    if home.startswith("/"):
+        return home
+    # Not os.path.expanduser, which believes any HOME, even an empty one.
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        # A container's user without an account: what every shell gives them.
+        return "/"
 
 
 def store_directory(environ: "Mapping[str, str]") -> str:

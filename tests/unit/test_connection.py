@@ -265,3 +265,14 @@ def test_where_the_program_is_looked_for(tmp_path: Path, monkeypatch: pytest.Mon
     ):
         with pytest.raises(launch.NotStartedError, match=message):
             launch.find_daemon({**environ, "VIRTUAL_SPRAWL_DAEMON": named})
+
+
+@pytest.mark.parametrize("command", ["status", "stop"])
+def test_who_looks_after_a_daemon_does_not_hang_with_it(
+    address: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(asking, "PATIENCE_SECONDS", 0.05)
+    with serving(address, lambda request, peer: b""), pytest.raises(connection.Refusal) as refused:
+        connection.call(command, {}, start=False)
+    assert refused.value.code == "daemon.unreachable"
+    assert "does not answer" in refused.value.message

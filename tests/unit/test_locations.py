@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 from pathlib import Path
 
@@ -64,3 +65,9 @@ def test_the_store_is_always_looked_at_second() -> None:
 def test_relative_variables_are_ignored(name: str) -> None:
     environ = {"HOME": "/home/user", name: "relative"}
     assert locations.socket_path(environ) == locations.socket_path({"HOME": "/home/user"})
+
+
+@pytest.mark.parametrize("home", [None, "", "relative", "~"])
+def test_a_home_that_is_no_path_is_asked_of_the_password_database(home: str | None) -> None:
+    environ = {} if home is None else {"HOME": home}
+    assert locations.home_directory(environ) == pwd.getpwuid(os.getuid()).pw_dir
