@@ -1,7 +1,7 @@
 """The commands of the tools: JSON in, JSON out. Their shapes are part of the interface.
 
 status   {}                          -> version, pid, uptime_s, socket, store {path, bytes, entries, sets}
-gc       {dry_run, max_age_s}        -> sets, entries, bytes, items [{kind, name, bytes, reason}]
+gc, verify, ls, why, pin, unpin      -> see `storecommands`
 select   {fields, python, platform}  -> lock, format, passed_over, warnings, packages
 install  {wheel, into}               -> entry, name, version, sha256, into
 stop     {}                          -> pid
@@ -25,8 +25,9 @@ from .errors import LockError, RequestError, SelectionError, StoreError, WheelEr
 from .model import Artifact, digest_of
 from .pathsets.install import install_into
 from .request import ResolveRequest
-from .store import gc, leases
+from .store import leases
 from .store.manifest import read_summary
+from .storecommands import COMMANDS, run_store_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["run_command"]
 
-DEFAULT_MAX_AGE_SECONDS = 30 * 86400.0
-
 
 async def run_command(
     parts: Parts, command: str, arguments: Mapping[str, object], report: Callable[[Progress], None]
@@ -48,8 +47,8 @@ async def run_command(
     match command:
         case "status":
             return await asyncio.to_thread(_status, parts)
-        case "gc":
-            return await _gc(parts, arguments)
+        case _ if command in COMMANDS:
+            return await run_store_command(parts, command, arguments, report)
         case "select":
             return await _select(parts, arguments)
         case "install":
@@ -104,43 +103,6 @@ def _resident_bytes() -> int:
     except OSError:
         # No /proc: the peak is the best that can be told, in bytes on macOS.
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-async def _gc(parts: Parts, arguments: Mapping[str, object]) -> dict[str, Any]:
-    age = arguments.get("max_age_s")
-    if age is not None and (isinstance(age, bool) or not isinstance(age, int | float) or not 0 <= age < 1e12):
-        raise RequestError("proto.malformed", "the argument max_age_s must be a number of seconds")
-    dry_run = bool(arguments.get("dry_run", False))
-    return await asyncio.to_thread(_collect, parts, None if age is None else float(age), dry_run)
-
-
-def _collect(parts: Parts, age: float | None, dry_run: bool) -> dict[str, Any]:
-    with parts.collecting:
-        plan = gc.plan(
-            parts.store,
-            parts.state,
-            now=time.time(),
-            max_age_seconds=gc.MAX_AGE_SECONDS if age is None else age,
-            # An age that the user names is meant; what is being made right now is protected by its holds.
-            grace_seconds=gc.GRACE_SECONDS if age is None else 0.0,
-            client=parts.realiser.client_digest,
-            believe_ages=age is not None,
-        )
-        report = gc.run(plan, dry_run=dry_run)
-    if not dry_run:
-        gone = [dead.name for dead in report.removed if dead.kind == "sets"]
-        parts.loop.call_soon_threadsafe(parts.ready.forget_sets, gone)
-    items = [
-        {"kind": dead.kind, "name": dead.name, "bytes": dead.bytes, "reason": dead.reason}
-        for dead in report.removed
-    ]
-    return {
-        "dry_run": dry_run,
-        "sets": sum(item["kind"] == "sets" for item in items),
-        "entries": sum(item["kind"] == "wheels" for item in items),
-        "bytes": report.bytes,
-        "items": items,
-    }
 
 
 async def _select(parts: Parts, arguments: Mapping[str, object]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ be able to change what is trusted.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from .errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Config", "Limits", "load_config"]
+__all__ = ["Config", "Limits", "load_config", "parse_age", "parse_size"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,18 @@ class Config:
     """Unpacking processes."""
     idle_exit_seconds: float = 3600.0
     """Exit after this long without a request; 0 never exits. A supervised daemon never exits by itself."""
+    gc_max_age: float | None = None
+    """Seconds after its last use that a set is kept; None for the release's own default."""
+    gc_max_size: int | None = None
+    """Bytes that the entries may take together; None for no limit."""
+    gc_min_free: int | None = None
+    """Bytes to leave free on the store's disk; None for no limit."""
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def has_budget(self) -> bool:
+        """True where the store is to be kept within limits without being asked each time."""
+        return self.gc_max_size is not None or self.gc_min_free is not None
 
 
 _KEYS: dict[str, type] = {
@@ -71,7 +83,12 @@ _KEYS: dict[str, type] = {
     "allow-bad-record": list,
     "workers": int,
     "idle-exit-seconds": int,
+    "gc-max-age": str,
+    "gc-max-size": str,
+    "gc-min-free": str,
 }
+_AGES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def config_file() -> Path:
@@ -94,6 +111,7 @@ def load_config(environ: Mapping[str, str], path: Path | None = None) -> Config:
         if isinstance(value, list) and not all(isinstance(item, str) for item in value):
             raise ConfigError("config.invalid", f"{path}: {key} must be a list of strings")
     options = {key.replace("-", "_"): _freeze(value) for key, value in values.items()}
+    _parse_limits(options, path)
     if "workers" in options:
         options["workers"] = max(1, options["workers"])
     return Config(
@@ -101,6 +119,32 @@ def load_config(environ: Mapping[str, str], path: Path | None = None) -> Config:
         socket=Path(locations.socket_path(environ)),
         **options,
     )
+
+
+def parse_age(text: str) -> float:
+    """Return the seconds of an age like `30d`, `12h` or `90m`; a bare number is days. ValueError."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhdw]?)", text.strip().lower())
+    if match is None:
+        raise ValueError(f"{text!r} is not an age like 30d, 12h or 90m")
+    return float(match[1]) * _AGES[match[2] or "d"]
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of a size like `20G`, `500M` or `1.5 TiB`; units are powers of 1024. ValueError."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
+    if match is None:
+        raise ValueError(f"{text!r} is not a size like 20G or 500M")
+    return int(float(match[1]) * _SIZES[match[2]])
+
+
+def _parse_limits(options: dict[str, Any], path: Path) -> None:
+    for name, parse in (("gc_max_age", parse_age), ("gc_max_size", parse_size), ("gc_min_free", parse_size)):
+        if name in options:
+            try:
+                options[name] = parse(options[name])
+            except ValueError as error:
+                key = name.replace("_", "-")
+                raise ConfigError("config.invalid", f"{path}: {key}: {error}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:

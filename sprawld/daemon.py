@@ -119,6 +119,7 @@ async def serve(arguments: argparse.Namespace, environ: dict[str, str]) -> int:
         server.answerer = Answers(parts)
         try:
             await asyncio.to_thread(_prepare, parts)
+            parts.tidy()
             await _listen(config, inherited, server, arguments.ready_fd)
         finally:
             await parts.close()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import virtual_sprawl
 from virtual_sprawl import __version__, locations
 
 from .acquire.environment import Environments
@@ -17,22 +19,28 @@ from .acquire.index import IndexClient
 from .acquire.settings import resolve_settings
 from .acquire.transport import Transport
 from .acquire.workers import WorkerPool
+from .caretaker import Caretaker
 from .hotpath import ReadyTable
+from .inspecting import Inspector
 from .lockfiles.read import LockCache
 from .model import Digest
 from .pathsets.pack import Packer
 from .provide import Provider
 from .realise import Realiser
+from .repairing import Repairer
 from .selecting import Selector
 from .store.durability import Durability
 from .store.firstuse import FirstUse
+from .store.origins import Origins
 from .store.publication import is_name
 from .store.references import read_references
+from .store.reserve import Reserve
 from .store.state import State
 from .store.tree import Store
+from .storecommands import collect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .config import Config
     from .model import IndexSettings
@@ -47,6 +55,8 @@ SYNC_DELAY_SECONDS = 2.0
 """Publications are made durable together, this long after the first of them."""
 FLUSH_DELAY_SECONDS = 60.0
 """Last uses are written this long after the first that is not; a crash loses at most that much."""
+GC_DELAY_SECONDS = 120.0
+"""A budget is looked at this long after something was published, or later while requests are under way."""
 
 
 class Parts:
@@ -69,6 +79,8 @@ class Parts:
         self.durability = Durability(self.store)
         self.state = State.open(config.store)
         self.first_use = FirstUse(config.store)
+        self.origins = Origins(config.store)
+        self.reserve = Reserve(config.store)
         self.environments = Environments(config.store / "interpreters")
         self.ready = ReadyTable(config.store / "replies")
         self.transport = Transport(config.limits, environ, self._home)
@@ -100,6 +112,32 @@ class Parts:
             published=self.sync_soon,
         )
 
+    @functools.cached_property
+    def caretaker(self) -> Caretaker:
+        """Return who verifies the store; made when first asked for."""
+        package = Path(virtual_sprawl.__path__[0])
+        return Caretaker(
+            store=self.store,
+            inspector=Inspector(
+                self.store,
+                self.state,
+                self.environments,
+                client=self.realiser.client_digest,
+                package=package,
+            ),
+            repairer=Repairer(
+                store=self.store,
+                state=self.state,
+                origins=self.origins,
+                first_use=self.first_use,
+                provider=self.provider,
+                client=self.realiser.client_digest,
+                package=package,
+                published=self.sync_soon,
+                forget_sets=self.ready.forget_sets,
+            ),
+        )
+
     def stop(self) -> None:
         """Ask the daemon to stop, after the reply that is being made has been sent."""
         self.loop.call_soon(self.server.stop)
@@ -107,11 +145,13 @@ class Parts:
     def used(self, lock: str, digest: str) -> None:
         """Note that a lockfile's set was used; costs no I/O."""
         self.state.touch(Path(lock), digest, now=time.time())
-        self._later("flush", FLUSH_DELAY_SECONDS, self.state.flush)
+        self._later("flush", FLUSH_DELAY_SECONDS, self._flush)
 
     def sync_soon(self) -> None:
         """Make what was just published durable, soon and together with what follows. Thread-safe."""
         self.loop.call_soon_threadsafe(self._later, "sync", SYNC_DELAY_SECONDS, self.durability.make_durable)
+        if self.config.has_budget:
+            self.loop.call_soon_threadsafe(self._later, "gc", GC_DELAY_SECONDS, self._keep_budget)
 
     def pack_set(self, digest: str, python: str) -> None:
         """Have the packs of a set made that an earlier daemon did not get to; `python` runs on it."""
@@ -120,6 +160,7 @@ class Parts:
     def tidy(self) -> None:
         """Do at leisure what an earlier daemon left behind."""
         self._spawn(self.store.empty_trash)
+        self._spawn(self.reserve.make)
 
     async def close(self) -> None:
         """End what runs, write what is only in memory."""
@@ -143,8 +184,24 @@ class Parts:
         names = () if found is None else found.names
         self.packer.want(environment, [Digest(name) for name in names if is_name("wheels", name)])
 
+    def settings_of(self, fields: Mapping[str, str]) -> IndexSettings:
+        """Return the indexes that a request with these fields means; blocks."""
+        return resolve_settings(fields, self.config, self._environ, self._home)
+
     def _settings(self, request: ResolveRequest) -> IndexSettings:
-        return resolve_settings(request.fields, self.config, self._environ, self._home)
+        return self.settings_of(request.fields)
+
+    def _flush(self) -> None:
+        if not self.state.flush() and self.reserve.drop_if_scarce():
+            self.state.flush()
+
+    def _keep_budget(self) -> None:
+        """Collect what is over the budget, unless somebody waits for an answer: then later."""
+        if self.server.busy:
+            self.loop.call_soon_threadsafe(self._later, "gc", GC_DELAY_SECONDS, self._keep_budget)
+        else:
+            report = collect(self)
+            log.info("gc by budget: %d sets, %d bytes", report["sets"], report["bytes"])
 
     def _later(self, name: str, delay: float, chore: Callable[[], object]) -> None:
         """Run a blocking chore in a thread after `delay` seconds, unless it is due already."""

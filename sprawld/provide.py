@@ -23,7 +23,7 @@ from .model import Artifact, Digest, Hash, IndexSettings, Pin, Source, digest_of
 from .progress import Transfer
 from .singleflight import SingleFlight
 from .store.firstuse import Release
-from .store.origins import Origin, Origins
+from .store.origins import Origin, Origins, manifest_digest
 from .store.reserve import free_bytes
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ class Provider:
 
     def _publish(self, entry: Path, digest: Digest, origin: Origin) -> None:
         try:
-            self._origins.record(digest, origin)
+            self._origins.record(digest, replace(origin, manifest=manifest_digest(entry)))
             self._store.publish_entry(entry, digest)
         finally:
             self._store.remove(entry)

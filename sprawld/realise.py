@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from .errors import FetchError, SprawlError
 from .hotpath import Ready, check_of
 from .model import PathSet
+from .pathsets.clientcheck import record_bytecode
 from .pathsets.clientcopy import COPY_NAME, compile_client_copy, ensure_client_copy
 from .pathsets.pathset import SetEntry, build_set, set_digest
 from .progress import Tally, keep_reporting
@@ -198,6 +199,7 @@ class Realiser:
         copy = self._store.client_path(self.client_digest) / COPY_NAME
         if not (copy / "__pycache__" / f"finder.{environment.cache_tag}.pyc").exists():
             compile_client_copy(environment.executable, copy)
+            record_bytecode(copy.parent, environment.cache_tag)
 
 
 def _biggest_first(choices: Sequence[Choice]) -> list[Choice]:

@@ -91,6 +91,11 @@ class Server:
         self._stopping.set()
 
     @property
+    def busy(self) -> bool:
+        """True while a request is under way."""
+        return any(peer.task is not None for peer in tuple(self.peers))
+
+    @property
     def stopping(self) -> bool:
         """True once a stop was asked for."""
         return self._stopping.is_set()

@@ -25,7 +25,11 @@ from .setcheck import Difference
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["record_bytecode", "verify_client"]
+__all__ = ["SOURCE_MODE", "record_bytecode", "verify_client"]
+
+SOURCE_MODE: Final = 0o444
+"""Of the sources of a copy; the daemon's umask takes some of it away."""
+WRITABLE: Final = 0o222
 
 _RECORD: Final = "bytecode.json"
 _CACHE: Final = "__pycache__"
@@ -35,12 +39,12 @@ _UNCHECKED: Final = 1
 """Flags of a hash-based pyc that is not checked (PEP 552)."""
 
 
-def record_bytecode(copy: Path, cache_tag: str) -> None:
-    """Record what an interpreter has just compiled; `copy` is `client/<digest>`. StoreError."""
-    hashes = _read_record(copy)
+def record_bytecode(copy: Path, cache_tag: str = "") -> None:
+    """Record what an interpreter has just compiled, or all; `copy` is `client/<digest>`. StoreError."""
     cache = copy / COPY_NAME / _CACHE
+    hashes = {name: known for name, known in _read_record(copy).items() if (cache / name).exists()}
     for path in cache.iterdir():
-        if path.name.split(".")[1:2] == [cache_tag]:
+        if path.suffix == ".pyc" and path.name.split(".")[1] == (cache_tag or path.name.split(".")[1]):
             hashes[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     with files.writing(f"the client copy {copy}"):
         content = json.dumps(dict(sorted(hashes.items())), indent=1).encode("ascii")
@@ -65,11 +69,12 @@ def verify_client(copy: Path, package: Path | None = None) -> list[Difference]:
         for path in directory.iterdir()
         if path.name not in names and path.name != _CACHE
     ]
-    differences += [
-        Difference("mode", f"{COPY_NAME}/{name}")
-        for name in names
-        if stat.S_IMODE((directory / name).lstat().st_mode) != 0o444
-    ]
+    for name in names:
+        mode = (directory / name).lstat().st_mode
+        if not stat.S_ISREG(mode):
+            differences.append(Difference("changed", f"{COPY_NAME}/{name}"))
+        elif mode & WRITABLE:
+            differences.append(Difference("mode", f"{COPY_NAME}/{name}"))
     differences += [
         Difference("extra", path.name) for path in copy.iterdir() if path.name not in (COPY_NAME, _RECORD)
     ]

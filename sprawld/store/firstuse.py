@@ -97,6 +97,22 @@ class FirstUse:
                 self._write(release, merged)
             return merged
 
+    def find(self, sha256: str) -> tuple[Release, Artifact] | None:
+        """Return the recorded file with a digest and its release; reads every record, for repairs.
+
+        Records that cannot be read are passed over: what is fetched by the answer has to have the digest.
+        """
+        for name in sorted(os.listdir(self._path)):
+            try:
+                content = json.loads(files.read_small(self._path / name, _RECORD_BYTES))
+                release = Release(index=content["index"], name=content["name"], version=content["version"])
+                found = [_artifact(entry) for entry in content["files"] if entry["sha256"] == sha256]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            if found:
+                return release, found[0]
+        return None
+
     def count(self) -> int:
         """Return the number of releases that are held to their first use."""
         return sum(name.endswith(".json") for name in os.listdir(self._path))

@@ -1,6 +1,6 @@
 """Origins: where each entry's wheel came from, so that a damaged entry can be fetched once more.
 
-    origins/<sha256>.json    {"format", "filename", "name", "version", "size", "url", "index", "path"}
+    origins/<sha256>.json    {"format", "filename", "name", "version", "size", "url", "index", "path", ...}
 
 1. One small file per entry, written before the entry is published; so they do not depend on the state
    database, and an entry without one is the exception.
@@ -13,12 +13,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
-from . import files, publication
+from . import files, manifest, publication
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from sprawld.model import Digest
 
-__all__ = ["Origin", "Origins"]
+__all__ = ["Origin", "Origins", "manifest_digest"]
 
 _FORMAT: Final = 1
 _RECORD_BYTES: Final = 64 << 10
@@ -48,6 +49,8 @@ class Origin:
     """URL of the index that the lock names, as bare as `url`; None for the user's default one."""
     path: str | None = None
     """Absolute path, of a wheel that was a local file."""
+    manifest: str | None = None
+    """sha256 of the entry's manifest: what tells an edited manifest from an edited file."""
 
 
 class Origins:
@@ -95,12 +98,18 @@ class Origins:
         """Drop the record of an entry that nobody needs any more."""
         self._file(digest).unlink(missing_ok=True)
 
-    def sweep(self, keep: set[str]) -> int:
-        """Drop the records of everything but `keep` and return how many; for the time after a gc."""
-        gone = [digest for digest in self._digests() if digest not in keep]
-        for digest in gone:
-            self.forget(digest)
-        return len(gone)
+    def sweep(self, keep: set[str], *, before: float) -> int:
+        """Drop the records of everything but `keep` and return how many; for the time after a gc.
+
+        Records written after `before` (seconds since the epoch) stay: their entries may be about to come.
+        """
+        gone = 0
+        for digest in self._digests():
+            with contextlib.suppress(FileNotFoundError):
+                if digest not in keep and self._file(digest).lstat().st_mtime < before:
+                    self.forget(digest)
+                    gone += 1
+        return gone
 
     def _digests(self) -> Iterator[str]:
         try:
@@ -116,9 +125,18 @@ class Origins:
         return self._path / f"{digest}.json"
 
 
+def manifest_digest(entry: Path) -> str | None:
+    """Return the sha256 of the manifest in an entry's directory; None when it cannot be read."""
+    try:
+        with open(os.open(entry / manifest.NAME, files.READ), "rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
 def _is_sound(content: dict[str, object]) -> bool:
     texts = all(isinstance(content[key], str) for key in ("filename", "name", "version"))
-    maybe = all(isinstance(content.get(key), str | None) for key in ("url", "index", "path"))
+    maybe = all(isinstance(content.get(key), str | None) for key in ("url", "index", "path", "manifest"))
     filename = str(content["filename"])
     return (
         texts
