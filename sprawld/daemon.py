@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import select
 import signal
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from virtual_sprawl import protocol
 from . import service
 from .commands import run_command
 from .config import load_config
+from .errors import SprawlError
 from .listen import Listener, daemon_lock
 from .parts import Parts
 from .pathsets.setcheck import describe_set
@@ -102,6 +104,15 @@ class Answers:
 
 async def serve(arguments: argparse.Namespace, environ: dict[str, str]) -> int:
     """Serve until stopped; return the exit code."""
+    ready = ReadyPipe(arguments.ready_fd)
+    try:
+        return await _serve(arguments, environ, ready)
+    except SprawlError as error:
+        ready.say(b"?" + str(error).encode("utf-8", "surrogateescape"))
+        raise
+
+
+async def _serve(arguments: argparse.Namespace, environ: dict[str, str], ready: ReadyPipe) -> int:
     config = load_config(environ)
     inherited = service.inherited_socket()
     # A service manager's daemon takes over from one that a client started; among equals the first stays.
@@ -109,7 +120,7 @@ async def serve(arguments: argparse.Namespace, environ: dict[str, str]) -> int:
     with daemon_lock(config.store, patience=patience) as ours:
         if not ours:
             log.info("another daemon serves %s", config.store)
-            _say_ready(arguments.ready_fd, listening=False)
+            ready.say(b"")
             return 0
         idle = 0.0
         if arguments.on_demand:
@@ -120,7 +131,7 @@ async def serve(arguments: argparse.Namespace, environ: dict[str, str]) -> int:
         try:
             await asyncio.to_thread(_prepare, parts)
             parts.tidy()
-            await _listen(config, inherited, server, arguments.ready_fd)
+            await _listen(config, inherited, server, ready)
         finally:
             await parts.close()
     return 0
@@ -148,7 +159,7 @@ def _record_program(store: Path) -> None:
 
 
 async def _listen(
-    config: Config, inherited: socket.socket | None, server: Server, ready_fd: int | None
+    config: Config, inherited: socket.socket | None, server: Server, ready: ReadyPipe
 ) -> None:
     sockets: list[socket.socket] = []
     notifier = service.Notifier()
@@ -167,7 +178,7 @@ async def _listen(
         def on_listening() -> None:
             log.info("serving %s on %s", config.store, config.socket)
             notifier.ready()
-            _say_ready(ready_fd, listening=True)
+            ready.say(b"\n")
 
         alive = asyncio.create_task(notifier.keep_alive(lambda: not server.stopping))
         try:
@@ -190,11 +201,19 @@ def _handle_signals(server: Server) -> None:
         loop.add_signal_handler(number, stop, number)
 
 
-def _say_ready(descriptor: int | None, *, listening: bool) -> None:
-    """Tell the client that started this daemon: one byte, or the end of the pipe."""
-    if descriptor is None:
-        return
-    with contextlib.suppress(OSError):
-        if listening:
-            os.write(descriptor, b"\n")
-        os.close(descriptor)
+class ReadyPipe:
+    """What the client that started this daemon is told, once.
+
+    A line feed: it listens. `?` and a text: why it does not. Nothing: another daemon serves the store.
+    """
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+
+    def say(self, text: bytes) -> None:
+        """Write and close; later calls do nothing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.write(descriptor, text[: select.PIPE_BUF])
+                os.close(descriptor)

@@ -49,7 +49,9 @@ def private_directory(path: Path) -> None:
         raise StoreError("store.damaged", f"{path} is not a directory", hint="remove it")
     if found.st_uid != os.geteuid():
         raise StoreError(
-            "store.foreign-owner", f"{path} belongs to uid {found.st_uid}", hint="set XDG_RUNTIME_DIR"
+            "store.foreign-owner",
+            f"{path} belongs to uid {found.st_uid}",
+            hint="set XDG_CACHE_HOME and XDG_RUNTIME_DIR to directories of your own",
         )
     if found.st_mode & 0o077:
         path.chmod(0o700)
@@ -62,7 +64,11 @@ def daemon_lock(store: Path, *, patience: float = 0.0) -> Iterator[bool]:
     With `patience`, seconds, the other daemon is asked to stop and waited for.
     """
     private_directory(store)
-    descriptor = os.open(store / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    path = store / "daemon.lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise StoreError("store.unwritable", f"cannot open {path}: {error.strerror}") from error
     try:
         ours = _try_lock(descriptor)
         if not ours and patience:

@@ -5,7 +5,7 @@
 2. The daemon is nobody's child: the user's program must not meet it in `os.wait`, nor it the program's
    terminal, working directory, descriptors or Python settings.
 3. Readiness comes through a pipe (`--ready-fd N`): one byte when the daemon listens, nothing when another one
-   won the race.
+   won the race, `?` and a text when it refuses to start.
 """
 
 import os
@@ -32,10 +32,13 @@ _PRIVATE = ("VIRTUAL_SPRAWL", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 
 # First byte of the child's own report; a daemon writes a single byte.
 _EXEC_FAILED = b"!"
+_REFUSED = b"?"
+# Enough for the text: POSIX writes it in one piece.
+_REPORT_BYTES = 4096
 
 
 class NotStartedError(Exception):
-    """No daemon could be started; `hint` is the remedy."""
+    """No daemon could be started; `hint` is the remedy, or empty."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -187,7 +190,10 @@ def _await_ready(reader: int, program: str, environ: "Mapping[str, str]") -> Non
             "%s was started and did not listen within %d s" % (program, READY_SECONDS),
             "see " + locations.log_file(environ),
         )
-    report = os.read(reader, 64)
+    report = os.read(reader, _REPORT_BYTES)
+    if report.startswith(_REFUSED) and len(report) > 1:
+        reason = report[1:].decode("utf-8", "replace")
+        raise NotStartedError("the daemon cannot start: " + reason, "")
     if report.startswith(_EXEC_FAILED) and len(report) > 1:
         raise NotStartedError(
             "cannot start %s: %s" % (program, os.strerror(int(report[1:]))),

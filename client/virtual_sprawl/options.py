@@ -204,5 +204,7 @@ def print_and_exit(text: str) -> "NoReturn":
 
 def fail(status: int, line: str) -> "NoReturn":
     """Print one line on standard error and end with a status."""
+    # What was typed, and names of files, must not speak to the terminal.
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
     sys.stderr.write(line + "\n")
     sys.exit(status)

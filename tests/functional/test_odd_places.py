@@ -70,3 +70,19 @@ def test_what_cannot_be_run_is_told_in_a_line(
 def test_a_table_in_a_pipe_keeps_names_whole(sandbox: Sandbox, project: Path) -> None:
     outcome = sandbox.sprawl("select", cwd=project, env={"COLUMNS": "20"})
     assert "alpha-1.0-py3-none-any.whl" in outcome.stdout
+
+
+def test_why_the_daemon_cannot_start_is_told_at_once(sandbox: Sandbox, project: Path) -> None:
+    settings = sandbox.home / ".config/virtual-sprawl/config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("index = 3\n")
+    outcome = sandbox.sprawl("run", project / "script.py", check=False)
+    assert outcome.returncode == 125
+    assert "the daemon cannot start" in outcome.stderr
+    assert "[config.invalid]" in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_no_control_sequence_of_a_name_reaches_the_terminal(sandbox: Sandbox) -> None:
+    for words in (["run", "\x1b[31m.py"], ["sync", "\x1b[31m"], ["run", "-\x1b"], ["\x1b"]):
+        assert "\x1b" not in sandbox.sprawl(*words, check=False).stderr
