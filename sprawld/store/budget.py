@@ -1,7 +1,7 @@
 """The store's budget: which sets have to go so that what stays takes no more room than it may.
 
 1. Sets go in the order of their last use, the longest unused first, and only as many as it takes. What frees
-   room are the entries that no remaining set uses.
+   room are the entries that no remaining set uses; a set whose going frees none stays.
 2. Sizes are those of the entries' contents, as `status` tells them; sets are links and count for nothing.
 3. Leased, held, new and pinned sets are no candidates. Where they alone are too much, the budget is not kept.
 """
@@ -69,4 +69,11 @@ def choose(
             users[digest] -= 1
             if not users[digest] and digest not in going:
                 excess -= sizes.get(digest, 0)
+    for name in reversed(chosen[:]):
+        # With what was chosen after it gone as well, does this one have to go?
+        back = sum(sizes.get(digest, 0) for digest in entries_of[name] if not users[digest])
+        if excess + back <= 0 or not back:
+            chosen.remove(name)
+            excess += back
+            users.update(entries_of[name])
     return chosen
