@@ -158,9 +158,7 @@ def _record_program(store: Path) -> None:
         partial.replace(store / "daemon")
 
 
-async def _listen(
-    config: Config, inherited: socket.socket | None, server: Server, ready: ReadyPipe
-) -> None:
+async def _listen(config: Config, inherited: socket.socket | None, server: Server, ready: ReadyPipe) -> None:
     sockets: list[socket.socket] = []
     notifier = service.Notifier()
     paths = dict.fromkeys((config.socket, config.store / "run" / "sock"))

@@ -43,6 +43,7 @@ class Transfer:
     total: int
     """Bytes, 0 while unknown."""
     stage: str = "index"
+    """`index`, `fetch`, `unpack`, `done`."""
     done: int = 0
 
     def add(self, count: int) -> None:
@@ -62,11 +63,15 @@ class Tally:
     def progress(self) -> Progress:
         """Return the state of now as an event."""
         active = [
-            transfer for transfer in self.transfers if transfer.done < transfer.total or not transfer.total
+            transfer
+            for transfer in self.transfers
+            if transfer.stage != "done" and (transfer.done < transfer.total or not transfer.total)
         ]
-        newest = active[-1] if active else self.transfers[-1] if self.transfers else None
+        # At the end one that is unpacked is waited for, not the small one that was asked for last.
+        waited = active or [transfer for transfer in self.transfers if transfer.stage == "unpack"]
+        newest = waited[-1] if waited else None
         return Progress(
-            stage=newest.stage if newest else "unpack",
+            stage=newest.stage if newest else "link" if self.done == self.total else "prepare",
             done=self.done,
             total=self.total,
             bytes_done=sum(transfer.done for transfer in self.transfers),

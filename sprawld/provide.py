@@ -229,6 +229,7 @@ class Provider:
                 entry = await self._unpack(fetched, artifact.filename)
                 origin = _origin(artifact, pin, fetched.size)
                 await asyncio.to_thread(self._publish, entry, fetched.sha256, origin)
+            transfer.stage = "done"
             self.fetched += 1
             self.fetched_bytes += fetched.size
         finally:

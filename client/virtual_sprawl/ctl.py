@@ -40,7 +40,10 @@ def main() -> "NoReturn":
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="sprawlctl", description="Look at, tidy and stop the per-user package daemon."
+        prog="sprawlctl",
+        description="Look at, tidy and stop the per-user package daemon.",
+        epilog="example:\n  sprawlctl status\n\n`sprawlctl COMMAND --help` tells more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version="sprawlctl " + __version__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

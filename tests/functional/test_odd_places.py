@@ -86,3 +86,8 @@ def test_why_the_daemon_cannot_start_is_told_at_once(sandbox: Sandbox, project: 
 def test_no_control_sequence_of_a_name_reaches_the_terminal(sandbox: Sandbox) -> None:
     for words in (["run", "\x1b[31m.py"], ["sync", "\x1b[31m"], ["run", "-\x1b"], ["\x1b"]):
         assert "\x1b" not in sandbox.sprawl(*words, check=False).stderr
+
+
+@pytest.mark.parametrize("command", ["sprawl", "sprawlctl", "sprawld"])
+def test_help_has_an_example(sandbox: Sandbox, command: str) -> None:
+    assert "example:" in sandbox.run(SCRIPTS / command, "--help").stdout
