@@ -9,7 +9,7 @@ from sprawld.model import Pin, Source
 from ._toml import Fault, at, invalid, shown
 from .artifacts import artifact, hash_table, local_path, no_files, relative_directory, web_url
 from .markers import python_allowed
-from .sources import directory_source, file_url_path, vcs_source
+from .sources import FILE_SCHEME, directory_source, file_url_path, vcs_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,18 +77,23 @@ def _source(package: Package, root: Path) -> Source:
         url, path = _place(archive, root)
         return Source(kind="path" if url is None else "url", url=url, path=path, subdirectory=subdirectory)
     index = package.index
-    if index is not None and index.lower().startswith("file:"):
+    if index is not None and index.lower().startswith(FILE_SCHEME):
         return Source(kind="registry", path=file_url_path(root, index))
     return Source(kind="registry", index=None if index is None else web_url(index))
 
 
 def _place(file: PackageWheel | PackageSdist | PackageArchive, root: Path) -> tuple[str | None, Path | None]:
-    """Return URL, path or neither; a `file:` URL beside a path only repeats the path on another machine."""
-    if file.url is not None and file.url.startswith(ASK_INDEX):
+    """Return URL, path or neither. A `file:` URL is a path, and beside one it only repeats it.
+
+    pip and uv write such URLs for files of local indexes, pdm for local archives.
+    """
+    url = file.url or ""
+    if url.startswith(ASK_INDEX):
         return None, None
-    if file.path is not None and (file.url is None or file.url.lower().startswith("file:")):
+    local = url.lower().startswith(FILE_SCHEME)
+    if file.path is not None and (local or not url):
         return None, local_path(root, file.path.replace("\\", "/"))
-    return web_url(file.url or ""), None
+    return (None, file_url_path(root, url)) if local else (web_url(url), None)
 
 
 def _file(

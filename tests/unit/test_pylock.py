@@ -131,6 +131,16 @@ class TestSources:
         (found,) = select(tmp_path, tree("a", f'version = "1.0"\nindex = "file:///srv/wh"\n{wheel}'))
         assert (found.source.path, found.artifacts[0].filename) == (Path("/srv/wh"), filename)
 
+    @pytest.mark.parametrize(
+        ("url", "path"),
+        [("file:///srv/a%20b", "/srv/a b"), ("FILE:wh", "wh"), ("file://localhost/wh", "/wh")],
+    )
+    def test_a_file_of_a_local_index_by_its_url(self, tmp_path: Path, url: str, path: str) -> None:
+        filename = "a-1.0-py3-none-any.whl"
+        wheel = f'wheels = [{{ name = "{filename}", url = "{url}/{filename}", {HASHES} }}]'
+        (found,) = select(tmp_path, tree("a", f'version = "1.0"\n{wheel}'))
+        assert (found.artifacts[0].url, found.artifacts[0].path) == (None, tmp_path / path / filename)
+
     def test_the_project_comes_from_the_lock_or_the_project_file(self, tmp_path: Path) -> None:
         root = tree("app", 'directory = { path = "." }')
         assert read(tmp_path, root).project.name == "app"
@@ -143,7 +153,11 @@ class TestSources:
             ('vcs = { type = "hg", url = "https://example.org/g", commit-id = "1" }', "lock.unsupported"),
             ('vcs = { type = "git", url = "https://example.org/g", commit-id = "--x" }', "lock.invalid"),
             ('vcs = { type = "git", url = "ext::sh", commit-id = "1" }', "lock.url-refused"),
-            (f'archive = {{ url = "file:///etc/passwd", {HASHES} }}', "lock.url-refused"),
+            (f'archive = {{ url = "file://host/share/g.zip", {HASHES} }}', "lock.url-refused"),
+            (
+                f'archive = {{ url = "file:///wh/other-1.0-py3-none-any.whl", {HASHES} }}',
+                "lock.filename-mismatch",
+            ),
             (
                 f'archive = {{ url = "{FILES}/other-1.0-py3-none-any.whl", {HASHES} }}',
                 "lock.filename-mismatch",
