@@ -34,6 +34,9 @@ _LOG = logging.getLogger(__name__)
 BUILD_SECONDS: Final = 900.0
 """The largest wheels known take a minute; a builder that hangs must not keep the others from being made."""
 
+END_SECONDS: Final = 5.0
+"""How long something that escaped the kill may keep the builder's pipe open."""
+
 CATALOGUE_FILES: Final = 4000
 """Entries with more files come last: they are catalogues of which a program imports a few."""
 
@@ -189,6 +192,13 @@ class Packer:
 
 
 async def _end(process: Process) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    process.stdin.close()
     await process.wait()
+    # To the end of the pipe, for only then does the loop close its own end of it.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_SECONDS):
+            await process.stdout.read()
