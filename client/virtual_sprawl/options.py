@@ -206,5 +206,8 @@ def fail(status: int, line: str) -> "NoReturn":
     """Print one line on standard error and end with a status."""
     # What was typed, and names of files, must not speak to the terminal.
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-    sys.stderr.write(line + "\n")
+    try:
+        sys.stderr.write(line + "\n")
+    except (OSError, AttributeError):
+        pass  # no stderr: the exit status has to tell it
     sys.exit(status)

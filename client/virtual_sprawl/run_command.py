@@ -130,6 +130,10 @@ def _command(bin_directory: str, name: str) -> str:
             EXIT_NOT_FOUND,
             "sprawl: no __main__.py in %r [script.not-found]; hint: name a script in it" % name,
         )
+    if name.rstrip("0123456789.") == "pip":
+        # The one on PATH would install into its own Python, which is not what anybody means here.
+        line = "sprawl: no command %r in the locked packages [command.not-found]; hint: %s"
+        fail(EXIT_NOT_FOUND, line % (name, "add packages to the lock with the tool that wrote it"))
     import shutil
 
     found = shutil.which(name)
@@ -147,18 +151,38 @@ def _hold_lease(directory: str) -> None:
     import fcntl
 
     try:
-        descriptor = os.open(directory + "/lease", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        # Far from the small numbers that programs expect to get for their own files.
-        high = fcntl.fcntl(descriptor, fcntl.F_DUPFD, 200)
+        descriptor = _open_lease(directory + "/lease")
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        except OSError:
+            pass  # no locks here at all: gc finds that out too, and collects nothing
+        try:
+            # Far from the small numbers that programs expect to get for their own files.
+            high = fcntl.fcntl(descriptor, fcntl.F_DUPFD, 200)
+        except OSError:
+            # Where that many are not allowed (ulimit -n), a small one has to do.
+            high = descriptor
+        else:
+            os.close(descriptor)
         os.set_inheritable(high, True)
-        os.close(descriptor)
     except OSError as error:
         fail(
             EXIT_REFUSED,
             "sprawl: cannot hold %s: %s [store.damaged]; hint: run the command again"
             % (directory, error.strerror),
         )
+
+
+def _open_lease(path: str) -> int:
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        # Some network file systems lock only descriptors that can be written to.
+        return os.open(path, os.O_RDWR | flags)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        # A read-only file system: what lies on it cannot be collected.
+        return os.open(path, os.O_RDONLY | flags)
 
 
 def sync(arguments: "list[str]", options: Options) -> "NoReturn":

@@ -91,3 +91,21 @@ def test_no_control_sequence_of_a_name_reaches_the_terminal(sandbox: Sandbox) ->
 @pytest.mark.parametrize("command", ["sprawl", "sprawlctl", "sprawld"])
 def test_help_has_an_example(sandbox: Sandbox, command: str) -> None:
     assert "example:" in sandbox.run(SCRIPTS / command, "--help").stdout
+
+
+def test_few_descriptors_are_enough(sandbox: Sandbox, project: Path) -> None:
+    sandbox.sprawl("sync", project)
+    line = 'ulimit -n 20 && exec "$@"'
+    outcome = sandbox.run("sh", "-c", line, "sh", SCRIPTS / "sprawl", "run", project / "script.py")
+    assert outcome.stdout == f"alpha {project}\n"
+
+
+def test_a_refusal_without_stderr_keeps_its_status(sandbox: Sandbox) -> None:
+    outcome = sandbox.run("sh", "-c", 'exec "$@" 2>&-', "sh", SCRIPTS / "sprawl", "run", "no.py", check=False)
+    assert outcome.returncode == 127
+
+
+def test_no_other_pip_is_run_in_the_name_of_the_lock(sandbox: Sandbox, project: Path) -> None:
+    outcome = sandbox.sprawl("run", "pip3.11", "install", "beta", cwd=project, check=False)
+    assert (outcome.returncode, outcome.stdout) == (127, "")
+    assert "[command.not-found]" in outcome.stderr
