@@ -164,6 +164,8 @@ def test_sync_prints_the_set_directory(sandbox: Sandbox, project: Path) -> None:
     assert sandbox.run(directory / "bin/python", "-c", code).stdout.strip() == str(directory)
     document = json.loads(sandbox.sprawl("sync", "--json", cwd=project).stdout)
     assert document["set"] == str(directory)
+    # The recorded reply was used while a daemon started; a command waits for it, so that it can be stopped.
+    sandbox.ctl("gc", "--dry-run")
 
 
 def test_select_names_artifacts_without_fetching_any(
