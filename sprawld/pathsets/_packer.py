@@ -35,7 +35,10 @@ SUFFIXES = [*machinery.EXTENSION_SUFFIXES, *machinery.SOURCE_SUFFIXES, *machiner
 
 def main() -> None:
     """Serve jobs until the end of standard input."""
-    os.nice(NICENESS)
+    try:
+        os.nice(NICENESS)
+    except OSError:
+        pass  # a service manager may forbid it; the work is the same
     for line in sys.stdin.buffer:
         source, _, target = line.rstrip(b"\n").partition(b"\t")
         answer = run(os.fsdecode(source), os.fsdecode(target))

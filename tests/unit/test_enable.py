@@ -82,7 +82,7 @@ def test_there_and_back_in_every_interpreter(python: Path, tmp_path: Path) -> No
         'lock-version = "1.0"\ncreated-by = "x"\npackages = []\n'
     )
     asked = start(target, "pass", VIRTUAL_SPRAWL="1", VIRTUAL_SPRAWL_DAEMON="never")
-    assert asked.returncode == 1
+    assert asked.returncode == 125
     assert asked.stderr.startswith("virtual-sprawl: ")
     assert asked.stderr.count("\n") == 1
 
