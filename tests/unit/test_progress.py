@@ -15,18 +15,22 @@ from virtual_sprawl.progress import Progress
 EVENT = [b"fetch", b"3", b"24", b"1572864", b"47185920", b"numpy"]
 
 
+END = b"<end>"
+
+
 @contextlib.contextmanager
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
     """Make stderr a terminal of 80 columns; gives a function that returns what the user saw since."""
     screen, line = os.openpty()
     termios.tcsetwinsize(line, (24, 80))
-    os.set_blocking(screen, False)
 
     def seen() -> str:
-        try:
-            return os.read(screen, 4096).decode()
-        except BlockingIOError:
-            return ""
+        # A terminal hands on what was written in pieces and when it likes; the mark shows that all is there.
+        os.write(line, END)
+        text = b""
+        while not text.endswith(END):
+            text += os.read(screen, 4096)
+        return text.removesuffix(END).decode()
 
     with open(line, "w", encoding="utf-8") as stream, open(screen, "rb", buffering=0):
         monkeypatch.setattr(sys, "stderr", stream)
