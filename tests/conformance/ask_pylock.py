@@ -25,7 +25,7 @@ from sprawld.lockfiles.choose import choose
 from sprawld.lockfiles.pylock import PylockLock
 from sprawld.model import Wanted
 
-from .ask_uv import DEFAULT, Variant, by_name, code_of
+from .ask_uv import DEFAULT, Variant, by_name, code_of, told_by_pip_install
 from .copies import Copy, copy, redirect_pylock
 from .places import HERE, Place
 from .tally import Answer, Tally, answer_of, refusal
@@ -91,8 +91,7 @@ class Pylocks:
         done = self._uv_install(project, place, ["--dry-run", "--offline", *variant.arguments])
         if done.returncode:
             return Answer(refused=_code(done.stderr), text=" ".join(done.stderr.split())[-300:])
-        listed = re.findall(r"^ \+ (\S+?)(?:==(\S+))?(?: @ \S+| \(from .*\))?$", done.stderr, re.MULTILINE)
-        return Answer(packages={name: version or None for name, version in listed})
+        return Answer(packages=told_by_pip_install(done.stderr))
 
     def _uv_install(
         self, project: Copy, place: Place, more: Sequence[str]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .stubs import StubServer
     from .tools import Toolbox
 
-__all__ = ["DEFAULT", "UvLocks", "Variant", "by_name", "code_of"]
+__all__ = ["DEFAULT", "UvLocks", "Variant", "by_name", "code_of", "told_by_pip_install"]
 
 _SECONDS = 120
 _MIXTURES = 8
@@ -218,6 +218,12 @@ def by_name(filenames: Iterable[str]) -> dict[str, str]:
         name = parts.name if parts else canonicalize_name(filename.rpartition("-")[0])
         found.setdefault(name, []).append(filename)
     return {name: " and ".join(names) for name, names in found.items()}
+
+
+def told_by_pip_install(text: str) -> dict[str, str | None]:
+    """Return name -> version of what `uv pip install --dry-run` would install; None for direct sources."""
+    lines = re.findall(r"^ \+ (\S+?)(?:==(\S+))?(?: @ \S+| \(from .*\))?$", text, re.MULTILINE)
+    return {name: version or None for name, version in lines}
 
 
 def _last_words(text: str) -> str:

@@ -111,14 +111,19 @@ class StubServer:
 
             def do_GET(self) -> None:
                 _, _, case, quoted = self.path.split("/", 3)
-                filename = unquote(quoted)
-                asked[case][filename] = None
+                asked[case][unquote(quoted)] = None
+                self.wfile.write(self._head(unquote(quoted)))
+
+            def do_HEAD(self) -> None:
+                self._head(unquote(self.path.split("/", 3)[3]))
+
+            def _head(self, filename: str) -> bytes:
                 body = stub(filename)
                 self.send_response(200)
                 self.send_header("Content-Type", "application/octet-stream")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                return body
 
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing."""

@@ -1,0 +1,149 @@
+"""Pinned requirements files: which lines uv and pip install.
+
+Both get a copy without hashes, whose direct URLs lead to stubs, and a directory with one stub for each pinned
+release: which lines apply is their own answer. uv is asked for every place, pip for this machine, since it
+cannot be told the markers of another. `test_requirements_corpus` compares the hashes, line by line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
+
+from sprawld.errors import SprawlError
+from sprawld.lockfiles.artifacts import file_name_of
+from sprawld.lockfiles.read import read_lock
+from sprawld.lockfiles.requirements import RequirementsLock
+from sprawld.model import Wanted
+
+from .ask_uv import told_by_pip_install
+from .places import HERE, Place
+from .stubs import ARCHIVES, StubServer, stub
+from .tally import Answer, Tally, answer_of, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from .tools import Toolbox
+
+__all__ = ["Requirements"]
+
+_SECONDS = 120
+_PIP_PYTHONS = ("3.12", "3.13")
+_HASH = re.compile(r"(?:\\\r?\n|\s)*--hash[= ]\S+|--require-hashes\b|#sha256=\w+")
+_URL = re.compile(r"https?://[^\s;#]+")
+_REPOSITORY = re.compile(r"^(?:-e )?[^\n#]*git\+[^\n]*$", re.MULTILINE)
+TREES = "names directories that were not kept"
+NOT_OF_UV = "uv reads UTF-8 only, and no relative find-links"
+NOT_PINNED = "is no lock: not pinned, or does not parse"
+
+
+class Requirements:
+    """Compares requirements files, one after the other, in a scratch directory."""
+
+    def __init__(self, tools: Toolbox, server: StubServer, scratch: Path) -> None:
+        self._tools = tools
+        self._server = server
+        self._scratch = scratch / "requirements"
+
+    def compare(self, lock: Path, label: str, where: tuple[Place, ...]) -> Tally:
+        """Compare one file in these places."""
+        tally = Tally(label)
+        try:
+            ours = read_lock(lock)
+        except SprawlError as error:
+            tally.excluded[f"{NOT_PINNED} ({error.code})"] += 1
+            return tally
+        assert isinstance(ours, RequirementsLock)
+        if any(
+            entry.direct and entry.direct.kind in ("directory", "editable", "path") for entry in ours.entries
+        ):
+            tally.excluded[TREES] += 1
+            return tally
+        copied, wheels = self._copy(lock, ours)
+        for place in where:
+            mine = _our_answer(ours, place)
+            theirs = self._uv(copied, wheels, place)
+            # What pip reads and uv does not is compared with pip's answer.
+            excuse = NOT_OF_UV if re.search("failed to decode|Invalid URL in", theirs.text) else ""
+            tally.count(f"uv {place}", theirs, mine, excuse)
+            if place.platform == HERE and place.version in _PIP_PYTHONS:
+                tally.count(f"pip {place}", self._pip(copied, wheels, place), mine)
+        shutil.rmtree(self._scratch)
+        return tally
+
+    def _copy(self, lock: Path, ours: RequirementsLock) -> tuple[Path, Path]:
+        """Return the copied file and a directory with its stubs."""
+        directory = self._scratch / "copy"
+        # Some include files from the directory above.
+        shutil.copytree(lock.parent.parent, directory)
+        for path in directory.rglob("*.txt"):
+            try:
+                text = path.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                continue  # the odd encodings of the corpus have neither hashes nor URLs
+            if path.read_bytes().count(b"\r\n"):
+                text = text.replace("\n", "\r\n")
+            text = _URL.sub(self._redirected, _REPOSITORY.sub("", _HASH.sub("", text)))
+            path.write_text(text, encoding="utf-8", newline="")
+        wheels = self._scratch / "wheels"
+        wheels.mkdir()
+        for entry in ours.entries:
+            if entry.direct is None and entry.version is not None:
+                filename = f"{entry.name.replace('-', '_')}-{entry.version}-py3-none-any.whl"
+                (wheels / filename).write_bytes(stub(filename))
+        return directory / lock.parent.name / lock.name, wheels
+
+    def _redirected(self, match: re.Match[str]) -> str:
+        filename = file_name_of(match[0])
+        return self._server.url("requirements", filename) if filename.endswith(ARCHIVES) else match[0]
+
+    def _uv(self, lock: Path, wheels: Path, place: Place) -> Answer:
+        command = [
+            str(self._tools.uv),
+            "pip",
+            "install",
+            "--dry-run",
+            "--no-cache",
+            "--no-deps",
+            "--no-index",
+        ]
+        command += ["--find-links", str(wheels), "--python", str(place.python)]
+        command += ["--target", str(self._scratch / "target"), "-r", lock.name]
+        if place.platform != HERE:
+            command += ["--python-platform", place.platform]
+        done = self._run(command, lock.parent)
+        if done.returncode:
+            return Answer(refused="?", text=" ".join(done.stderr.split())[-300:])
+        return Answer(packages=told_by_pip_install(done.stderr))
+
+    def _pip(self, lock: Path, wheels: Path, place: Place) -> Answer:
+        pip = self._tools.tool("pip") / "python"
+        command = [str(pip), "-m", "pip", "--python", str(self._tools.venv(place.python)), "install", "-q"]
+        command += ["--dry-run", "--no-cache-dir", "--no-deps", "--no-index", "--ignore-installed"]
+        command += ["--find-links", str(wheels), "--report", "-", "-r", lock.name]
+        done = self._run(command, lock.parent)
+        if done.returncode:
+            return Answer(refused="?", text=" ".join(done.stderr.split())[-300:])
+        items = [item["metadata"] for item in json.loads(done.stdout)["install"]]
+        return Answer(packages={str(canonicalize_name(item["name"])): item["version"] for item in items})
+
+    def _run(self, command: Sequence[str], directory: Path) -> subprocess.CompletedProcess[str]:
+        environ = self._tools.environ()
+        return subprocess.run(
+            command, cwd=directory, env=environ, capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
+
+
+def _our_answer(lock: RequirementsLock, place: Place) -> Answer:
+    try:
+        pins = lock.select(place.environment, Wanted())
+    except SprawlError as error:
+        return refusal(error)
+    return answer_of(pin for pin in pins if pin.source.kind != "git")
