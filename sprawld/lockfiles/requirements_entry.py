@@ -130,7 +130,7 @@ def from_line(
         name = package_name(requirement.name)
         if requirement.url is None:
             if editable:
-                raise Fault("lock.syntax", f"not a URL or path: {shown(repr(text))}")
+                raise Fault("lock.syntax", "not a URL or path")
             version = _pinned_version(requirement.specifier)
             return make(
                 name=name,
@@ -178,7 +178,8 @@ def _requirement(text: str) -> Requirement:
     try:
         return Requirement(text)
     except (InvalidRequirement, RecursionError, ValueError):
-        raise Fault("lock.syntax", f"not a requirement: {shown(repr(text))}") from None
+        # The line is named and not quoted: an include or a link may lead to a file that is no lock at all.
+        raise Fault("lock.syntax", "not a requirement") from None
 
 
 def _pinned_version(specifier: SpecifierSet) -> str | None:

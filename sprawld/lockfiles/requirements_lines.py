@@ -180,7 +180,7 @@ def parse_line(line: str, number: int = 1) -> Line:
     try:
         arguments = shlex.split(rest)
     except ValueError as error:
-        raise Fault("lock.syntax", f"{error}: {shown(repr(line))}") from None
+        raise Fault("lock.syntax", str(error)) from None
     options = _options(arguments)
     if editable is not None:
         options["--editable"] = (editable, *options.get("--editable", ()))

@@ -3,7 +3,8 @@
 1. Lockfile and directory belong to this user or to root, and not every user can write them. The sticky bit
    of /tmp does not help: anyone can put a lockfile there that was not there before.
 2. Where the lockfile is a symbolic link, this holds for both ends.
-3. A directory that is given to another user, or is another mount, ends the search upwards; so does $HOME.
+3. A directory that is given to another user, that every user can write, or that is another mount, ends the
+   search upwards; so does $HOME. Only a search that starts in such a directory looks into it, and refuses.
 """
 
 from __future__ import annotations
@@ -38,10 +39,12 @@ def check_trust(lock: Path) -> None:
             )
         # The mode of a link means nothing.
         if status.st_mode & stat.S_IWOTH and not stat.S_ISLNK(status.st_mode):
+            # A sticky directory, as /tmp, is meant to be that way.
+            remedy = "" if status.st_mode & stat.S_ISVTX else f"chmod o-w {place}, or "
             raise LockError(
                 "lock.world-writable",
                 f"{lock}: every user can write {place}",
-                hint=f"chmod o-w {place}, or move the project to a directory that only you can write",
+                hint=f"{remedy}move the project to a directory that only you can write",
             )
 
 
@@ -60,6 +63,6 @@ def upwards(start: Path, home: Path) -> Iterator[Path]:
             above = directory.parent.stat()
         except OSError:
             return
-        if above.st_uid != here.st_uid or above.st_dev != here.st_dev:
+        if above.st_uid != here.st_uid or above.st_dev != here.st_dev or above.st_mode & stat.S_IWOTH:
             return
         directory, here = directory.parent, above

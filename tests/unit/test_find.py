@@ -297,6 +297,12 @@ class TestTrust:
         lock.parent.chmod(0o775)
         assert found(home / "p", home).lock == lock
 
+    def test_the_search_does_not_climb_into_such_a_directory(self, home: Path) -> None:
+        write(home, "open/uv.lock", UV)
+        (home / "open/mine").mkdir()
+        (home / "open").chmod(0o1777)
+        assert find_lock(home / "open/mine", home=home) is None
+
     def test_a_lock_that_everyone_can_write(self, home: Path) -> None:
         write(home, "p/uv.lock", UV).chmod(0o666)
         assert code_of(home / "p", home) == "lock.world-writable"
