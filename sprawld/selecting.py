@@ -84,8 +84,9 @@ class Selector:
         choices = await asyncio.gather(
             *(self._with_file(choice, environment, settings) for choice in selection.choices)
         )
+        warnings = (*selection.warnings, *_project_warning(selection))
         return Selected(
-            selection=replace(selection, choices=tuple(choices)),
+            selection=replace(selection, choices=tuple(choices), warnings=warnings),
             watched=(*lock.inputs, *found.watched),
             settings=settings,
         )
@@ -140,14 +141,20 @@ def settled(checks: Iterable[Check], started: int) -> bool:
 
 def packages_of(selection: Selection) -> tuple[Choice, ...]:
     """Return the choices that become entries: not the project itself, and nothing that is never installed."""
-    root = selection.project.root
-
-    def is_project(choice: Choice) -> bool:
-        return choice.kind in ("editable", "directory") and choice.pin.source.path == root
-
     return tuple(
-        choice for choice in selection.choices if choice.kind != "virtual" and not is_project(choice)
+        choice
+        for choice in selection.choices
+        if choice.kind != "virtual" and not _is_project(choice, selection)
     )
+
+
+def _is_project(choice: Choice, selection: Selection) -> bool:
+    return choice.kind in ("editable", "directory") and choice.pin.source.path == selection.project.root
+
+
+def _project_warning(selection: Selection) -> tuple[str, ...]:
+    own = [choice.pin.name for choice in selection.choices if _is_project(choice, selection)]
+    return tuple(f"the project itself ({name}) is not in the set, only what it depends on" for name in own)
 
 
 def refuse_builds(choices: Iterable[Choice]) -> None:

@@ -12,6 +12,7 @@ One line per job on standard output: "done", or what went wrong. The format is t
 from __future__ import annotations
 
 import _imp
+import contextlib
 import marshal
 import os
 import sys
@@ -35,10 +36,9 @@ SUFFIXES = [*machinery.EXTENSION_SUFFIXES, *machinery.SOURCE_SUFFIXES, *machiner
 
 def main() -> None:
     """Serve jobs until the end of standard input."""
-    try:
+    # A service manager may forbid it; the work is the same.
+    with contextlib.suppress(OSError):
         os.nice(NICENESS)
-    except OSError:
-        pass  # a service manager may forbid it; the work is the same
     for line in sys.stdin.buffer:
         source, _, target = line.rstrip(b"\n").partition(b"\t")
         answer = run(os.fsdecode(source), os.fsdecode(target))
