@@ -8,6 +8,7 @@ shown with and without.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -66,8 +67,12 @@ class _Bench:
 
     def empty(self) -> None:
         """Forget everything that was fetched."""
-        if (self.home / ".cache/virtual-sprawl").exists():
+        lock = self.home / ".cache/virtual-sprawl/daemon.lock"
+        if lock.exists():
             subprocess.run([SCRIPTS / "sprawlctl", "stop"], env=self.environ, capture_output=True)
+            with lock.open() as file:
+                # The daemon holds it until it has ended.
+                fcntl.flock(file, fcntl.LOCK_EX)
         if self.home.exists():
             subprocess.run(["chmod", "-R", "u+w", self.home], check=True)
             shutil.rmtree(self.home, ignore_errors=True)
