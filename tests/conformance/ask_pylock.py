@@ -25,10 +25,11 @@ from sprawld.lockfiles.choose import choose
 from sprawld.lockfiles.pylock import PylockLock
 from sprawld.model import Wanted
 
-from .ask_uv import DEFAULT, Variant, by_name, code_of, told_by_pip_install
+from .ask_uv import by_name, code_of, told_by_pip_install
 from .copies import Copy, copy, redirect_pylock
 from .places import HERE, Place
 from .tally import Answer, Tally, answer_of, refusal
+from .variants import DEFAULT, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

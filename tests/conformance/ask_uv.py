@@ -10,7 +10,6 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from sprawld.model import Wanted
 from .copies import Copy, copy, read, redirect_uv
 from .places import HERE, Place
 from .tally import Answer, Tally, answer_of, refusal
+from .variants import DEFAULT, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .stubs import StubServer
     from .tools import Toolbox
 
-__all__ = ["DEFAULT", "UvLocks", "Variant", "by_name", "code_of", "told_by_pip_install"]
+__all__ = ["UvLocks", "by_name", "code_of", "told_by_pip_install"]
 
 _SECONDS = 120
 _MIXTURES = 8
@@ -61,16 +61,6 @@ def code_of(text: str) -> str:
     return next((code for pattern, code in _REFUSALS.items() if re.search(pattern, flat)), "?")
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One set of options, as uv has it and as we have it."""
-
-    label: str
-    arguments: tuple[str, ...]
-    wanted: Wanted
-
-
-DEFAULT = Variant("default", (), Wanted())
 _ALL_EXTRAS = Variant("all extras", ("--all-extras",), Wanted(all_extras=True))
 _ALL_GROUPS = Variant("all groups", ("--all-groups",), Wanted(all_groups=True))
 _EVERYTHING = Variant(

@@ -74,9 +74,13 @@ def read(lock: Path, root: Path) -> Lock | SprawlError:
 
 
 def _fill(directory: Path, document: dict[str, Any]) -> None:
-    """Put stubs and empty directories where a uv.lock or pylock.toml names local ones."""
+    """Put stubs and empty projects where a lock names local files and directories."""
     for package in document.get("package", ()):
-        source = package["source"]
+        source = package.get("source", {})
+        if source.get("type") in ("directory", "file"):  # of poetry
+            _put(directory / source["url"], package, source["type"] == "directory")
+        if "path" in package:  # of pdm
+            _put(directory / package["path"], package, not package["path"].endswith(ARCHIVES))
         for kind in ("directory", "editable", "virtual"):
             (directory / source.get(kind, ".")).mkdir(parents=True, exist_ok=True)
         names = [source["path"]] if "path" in source else []
@@ -85,11 +89,8 @@ def _fill(directory: Path, document: dict[str, Any]) -> None:
         for name in names:
             _put_stub(directory / name)
     for package in document.get("packages", ()):
-        tree = directory / package.get("directory", {}).get("path", ".")
-        tree.mkdir(parents=True, exist_ok=True)
-        if not (tree / "pyproject.toml").exists() and tree != directory:
-            text = f'[project]\nname = "{package["name"]}"\nversion = "0"\n'
-            (tree / "pyproject.toml").write_text(text)
+        if "directory" in package:
+            _put(directory / package["directory"]["path"], package, tree=True)
         for file in pylock_files(package):
             if "path" in file:
                 _put_stub(directory / file["path"])
@@ -99,6 +100,18 @@ def pylock_files(package: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the tables of a pylock package that stand for one file each."""
     single = (package[key] for key in ("sdist", "archive") if key in package)
     return [*package.get("wheels", ()), *single]
+
+
+def _put(path: Path, package: dict[str, Any], tree: bool) -> None:
+    """Put a project or a stub at `path`, unless something is there."""
+    if not tree:
+        _put_stub(path)
+    elif not (path / "pyproject.toml").exists():
+        path.mkdir(parents=True, exist_ok=True)
+        name, version = package["name"], package.get("version", "0")
+        extras = "".join(f"{extra} = []\n" for extra in package.get("extras", ()))
+        text = f'[project]\nname = "{name}"\nversion = "{version}"\n[project.optional-dependencies]\n{extras}'
+        (path / "pyproject.toml").write_text(text)
 
 
 def _put_stub(path: Path) -> None:

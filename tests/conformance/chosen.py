@@ -1,0 +1,85 @@
+"""Which file of each package: our choice beside that of a tool's own code, run in the tool's environment."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sprawld.errors import SelectionError
+from sprawld.lockfiles.choose import choose
+
+from .places import Place
+from .tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sprawld.model import Environment, Pin
+
+    from .tools import Toolbox
+
+__all__ = ["compare_files"]
+
+_SECONDS = 300
+_PROBES = {"poetry": "poetry_chooser.py", "pdm": "pdm_finder.py"}
+_PDM_PLATFORMS = {
+    "x86_64-unknown-linux-gnu": "manylinux_2_28_x86_64",
+    "aarch64-unknown-linux-gnu": "manylinux_2_28_aarch64",
+    "aarch64-apple-darwin": "macos_13_0_arm64",
+    "x86_64-apple-darwin": "macos_13_0_x86_64",
+    "x86_64-unknown-linux-musl": "musllinux_1_2_x86_64",
+}
+
+
+def compare_files(
+    tally: Tally, tools: Toolbox, tool: str, selected: Iterable[tuple[Place, tuple[Pin, ...]]]
+) -> None:
+    """Count, for each place, the packages of which `tool` takes the same file of those the lock names."""
+    asked = [(place, [pin for pin in pins if pin.artifacts]) for place, pins in selected]
+    questions = [_question(place, pins) for place, pins in asked]
+    python = tools.tool(tool) / "python"
+    probe = Path(__file__).with_name(_PROBES[tool])
+    done = subprocess.run(
+        [python, probe],
+        input=json.dumps(questions),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_SECONDS,
+        env=tools.environ(),
+    )
+    assert done.returncode == 0, done.stderr
+    answers: list[dict[str, str | None]] = json.loads(done.stdout)
+    for (place, pins), answer in zip(asked, answers, strict=True):
+        ours = {str(pin.name): _our_file(pin, place.environment) for pin in pins}
+        theirs = {name: filename or "none" for name, filename in answer.items()}
+        tally.count_files(f"{place} files", theirs, ours)
+
+
+def _our_file(pin: Pin, environment: Environment) -> str:
+    try:
+        choice = choose(pin, environment, hashed=False)
+    except SelectionError:
+        return "none"
+    assert choice.artifact is not None
+    return choice.artifact.filename
+
+
+def _question(place: Place, pins: Iterable[Pin]) -> dict[str, Any]:
+    environment = place.environment
+    return {
+        "tags": [str(tag) for tag in environment.tags],
+        "python": ".".join(map(str, environment.version)),
+        "platform": _PDM_PLATFORMS.get(place.platform) or _platform_here(environment),
+        "packages": {
+            pin.name: [pin.version, [artifact.filename for artifact in pin.artifacts]] for pin in pins
+        },
+    }
+
+
+def _platform_here(environment: Environment) -> str:
+    """Return this machine as pdm names it: the newest manylinux that fits."""
+    platforms = (tag.platform for tag in environment.tags)
+    return next(name for name in platforms if name.startswith(("manylinux_", "musllinux_", "macosx_")))
