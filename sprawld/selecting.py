@@ -14,6 +14,7 @@ import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from .acquire.hashes import is_strong
 from .errors import LockError, SelectionError
 from .hotpath import Check, check_of
 from .lockfiles.choose import choose_from
@@ -109,6 +110,11 @@ class Selector:
             return choice
         pin = choice.pin
         indexes = await asyncio.to_thread(settings)
+        if is_strong(pin.hashes):
+            # Pages seen before will do, unless they lack a wheel for this interpreter.
+            with contextlib.suppress(SelectionError):
+                return choose_from(await self._index.candidates(pin, indexes), pin, environment)
+            return choose_from(await self._index.candidates(pin, indexes, refresh=True), pin, environment)
         release = Release(
             index=pin.source.index or indexes.default or "", name=pin.name, version=pin.version or ""
         )

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
@@ -28,7 +28,7 @@ from sprawld.singleflight import SingleFlight
 
 from .filenames import version_rank
 from .hashes import agreement, is_strong, may_be_one_of
-from .pages import ACCEPT, decompressed, parse_page
+from .pages import ACCEPT, decompressed, fresh_seconds, parse_page
 from .pagestore import PageStore, StoredPage
 from .retry import with_retries
 from .settings import default_index
@@ -51,8 +51,6 @@ _log = logging.getLogger(__name__)
 
 # Pages kept in memory, counted in files: about 3 MiB.
 _FILES_IN_MEMORY: Final = 5_000
-# The longest an index may declare its pages fresh for.
-_FRESH_SECONDS: Final = 600.0
 # Larger pages are parsed in a thread: 256 KiB of JSON take 3 ms, of HTML 25 ms.
 _PARSED_IN_PLACE_BYTES: Final = 128 << 10
 # Statuses of an exchange that ended, as opposed to refusals that say more about the cause.
@@ -135,12 +133,15 @@ class IndexClient:
         free = indexes if is_strong((*artifact.hashes, *pin.hashes)) else pin.source.extra_indexes
         return await self._first_that_has(indexes, pin.name, settings, find, free)
 
-    async def candidates(self, pin: Pin, settings: IndexSettings) -> tuple[Artifact, ...]:
+    async def candidates(
+        self, pin: Pin, settings: IndexSettings, *, refresh: bool = False
+    ) -> tuple[Artifact, ...]:
         """Return the wheels and sdists an index lists for the version of a pin without file names.
 
         Files of a local version (`1.0+cpu` for `1.0`) count only where there is none of the version itself.
         With `pin.hashes`, files that the index shows to be others are left out; where it publishes no
-        comparable hash, whoever fetches the file has to check (`Fetcher.fetch(any_of=...)`).
+        comparable hash, whoever fetches the file has to check (`Fetcher.fetch(any_of=...)`). With a strong
+        hash pages seen before will do, unless `refresh` is set.
         """
         indexes, settings = self._indexes(pin, settings)
         self._refuse_plain_http(indexes, pin.hashes, pin.name, settings)
@@ -158,6 +159,11 @@ class IndexClient:
                 _not_listed(label, index, "lists no file with a locked hash")
             return tuple(file.artifact() for file in fitting)
 
+        if is_strong(pin.hashes) and not refresh:
+            for index in indexes:
+                seen = await self._seen(_page_url(index, pin.name), pin.name)
+                with suppress(PackageIndexError):
+                    return find(index, () if seen is None else seen.files)
         free = indexes if is_strong(pin.hashes) else pin.source.extra_indexes
         return await self._first_that_has(indexes, pin.name, settings, find, free)
 
@@ -262,9 +268,9 @@ class IndexClient:
             headers["If-None-Match"] = etag
         self._requested += 1
         async with self._transport.get(url, headers, settings) as reply:
-            fresh_seconds = _fresh_seconds(reply.headers.get("Cache-Control", ""))
+            fresh = fresh_seconds(reply.headers.get("Cache-Control", ""))
             if reply.status == 304 and etag:
-                return None, fresh_seconds
+                return None, fresh
             if reply.status != 200:
                 _refuse(reply, url)
             page = StoredPage(
@@ -274,7 +280,7 @@ class IndexClient:
                 etag=reply.headers.get("ETag", ""),
                 body=await self._body(reply),
             )
-        return page, fresh_seconds
+        return page, fresh
 
     async def _body(self, reply: Reply) -> bytes:
         parts, size = [], 0
@@ -330,13 +336,6 @@ def _not_listed(label: str, index: str, what: str) -> NoReturn:
         f"{label}: {redact(index)} {what}",
         hint="other indexes are not searched for a project that this one has",
     )
-
-
-def _fresh_seconds(cache_control: str) -> float:
-    if re.search(r"no-store|no-cache", cache_control, re.IGNORECASE):
-        return 0.0
-    match = re.search(r"max-age=\"?(\d{1,9})", cache_control, re.IGNORECASE)
-    return min(float(match[1]), _FRESH_SECONDS) if match else 0.0
 
 
 def _match(files: tuple[ProjectFile, ...], artifact: Artifact) -> ProjectFile | None:

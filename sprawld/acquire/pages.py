@@ -21,7 +21,7 @@ from .urls import join, redact
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ACCEPT", "ProjectFile", "decompressed", "parse_page"]
+__all__ = ["ACCEPT", "ProjectFile", "decompressed", "fresh_seconds", "parse_page"]
 
 ACCEPT: Final = (
     "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
@@ -36,6 +36,10 @@ _HTML_TYPES: Final = (
 _HASH: Final = re.compile(r"[0-9a-f]{32,128}")
 _ALGORITHMS: Final = frozenset({"md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake2b"})
 _FILE_NAME_CHARACTERS: Final = 255
+
+
+# The longest an index may declare its pages fresh for.
+_FRESH_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,3 +187,11 @@ def _is_plain(filename: str) -> bool:
 
 def _malformed(url: str, reason: str) -> NoReturn:
     raise PackageIndexError("index.malformed", f"{redact(url)}: not a project page: {reason}")
+
+
+def fresh_seconds(cache_control: str) -> float:
+    """Return for how long a page may be used without asking again, by its Cache-Control header."""
+    if re.search(r"no-store|no-cache", cache_control, re.IGNORECASE):
+        return 0.0
+    match = re.search(r"max-age=\"?(\d{1,9})", cache_control, re.IGNORECASE)
+    return min(float(match[1]), _FRESH_SECONDS) if match else 0.0
