@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import SpecifierSet
 
-from .acquire.environment import describe
+from .acquire.platforms import describe, platform_of
 from .acquire.urls import redact
 from .errors import LockError, RequestError, SelectionError, StoreError, WheelError
 from .model import Artifact, digest_of
@@ -111,11 +111,10 @@ async def _select(parts: Parts, arguments: Mapping[str, object]) -> dict[str, An
         raise RequestError("proto.malformed", "the argument fields must be an object of strings")
     request = ResolveRequest.from_fields(fields)
     platform, python = _text(arguments, "platform"), _text(arguments, "python")
-    if platform:
-        version = python or ".".join(map(str, (await parts.environments.get(request.python)).version))
-        environment = describe(version, platform)
-    else:
-        environment = await parts.environments.get(request.python)
+    environment = await parts.environments.get(request.python)
+    if platform or python:
+        version = python or ".".join(map(str, environment.version))
+        environment = describe(version, platform or platform_of(environment))
     selected = await parts.selector.select(request, environment)
     if selected is None:
         raise LockError(

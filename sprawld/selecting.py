@@ -97,7 +97,13 @@ class Selector:
     ) -> tuple[Lock, Selection]:
         lock = self._locks.get(found.lock, found.root)
         allow_weak = self._config.allow_weak_hashes
-        selection = select(found, lock, environment, request.wanted, allow_weak=allow_weak)
+        try:
+            selection = select(found, lock, environment, request.wanted, allow_weak=allow_weak)
+        except SelectionError as error:
+            if error.code != "select.requires-python" or error.hint:
+                raise
+            hint = "run another Python, as in `sprawl +3.X run`, or lock for this one"
+            raise SelectionError(error.code, error.message, hint=hint) from None
         if self._config.require_hashes:
             _refuse_unpinned(selection)
         return lock, selection

@@ -88,7 +88,7 @@ def _select(arguments: "list[str]", options: Options) -> "NoReturn":
     if targets and not os.path.exists(targets[0]):
         raise UsageError("%s does not exist" % targets[0])
     try:
-        sys.exit(select_command.select(options, targets[0] if targets else "", options.platform))
+        sys.exit(select_command.select(options, targets[0] if targets else ""))
     except connection.Refusal as refusal:
         fail(EXIT_REFUSED, "sprawl: %s" % refusal)
 

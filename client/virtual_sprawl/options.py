@@ -94,9 +94,19 @@ class Options:
         self.quiet = self.json = self.print_path = self.store_only = False
         self.platform = self.into = ""
 
-    def interpreter_for(self, platform: str) -> str:
-        """Return the interpreter to ask about; a described platform needs none that exists."""
-        return own_interpreter() if platform else interpreter(self.python)
+    def interpreter_to_ask(self) -> "tuple[str, str]":
+        """Return the interpreter to ask about and the version to describe where no such one is installed."""
+        if self.platform:
+            return own_interpreter(), self.python
+        if self.python and "/" not in self.python:
+            from . import interpreters
+
+            try:
+                return interpreters.find_interpreter(self.python), ""
+            except interpreters.InterpreterNotFound:
+                # The daemon describes what is not here, and says what cannot be described.
+                return own_interpreter(), self.python
+        return interpreter(self.python), ""
 
     def take(self, arguments: "list[str]", position: int) -> int:
         """Read the option at `position`; return the position after it."""

@@ -26,19 +26,20 @@ downloaded; an index is asked only for locks that have no file names (Pipfile.lo
 options:
   --json              print a JSON object: lock, format, passed_over, packages
   --platform NAME     for another platform: linux-x86_64, linux-aarch64, macos-arm64, macos-x86_64,
-                      musllinux-x86_64; then --python may name an interpreter that is not installed
+                      musllinux-x86_64; --python may name a version that is not installed
 {selection}
 example:
   sprawl select --python 3.13 --platform macos-arm64 --json
 """
 
 
-def select(options: "Options", target: str, platform: str) -> int:
+def select(options: "Options", target: str) -> int:
     """Ask the daemon and print a table or JSON; return the exit code."""
+    python, version = options.interpreter_to_ask()
     script = target if os.path.isfile(target) else ""
     place = os.path.realpath(target or working_directory())
     fields = connection.resolve_fields(
-        python=options.interpreter_for(platform),
+        python=python,
         start=os.path.dirname(place) if script else place,
         script=place if script else "",
         lock=options.lock,
@@ -46,7 +47,7 @@ def select(options: "Options", target: str, platform: str) -> int:
         groups=",".join(options.groups),
         options=",".join(options.options),
     )
-    arguments = {"fields": fields, "python": options.python, "platform": platform}
+    arguments = {"fields": fields, "python": version, "platform": options.platform}
     document = connection.call("select", arguments)
     if options.json:
         sys.stdout.write(json.dumps(document, indent=2) + "\n")

@@ -20,7 +20,7 @@ from sprawld.model import Environment
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["PLATFORMS", "build_tags", "describe", "platforms_of"]
+__all__ = ["PLATFORMS", "build_tags", "describe", "platform_of", "platforms_of"]
 
 OLDEST: Final = (3, 8)
 # Minor versions up to this one existed before a glibc 3 could; the compatibility rule counts down from it.
@@ -87,6 +87,15 @@ def musllinux(machine: str, musl: tuple[int, int]) -> Iterator[str]:
     """Yield the musllinux tags a musl of this version can run, newest first (PEP 656)."""
     for minor in range(musl[1], -1, -1):
         yield f"musllinux_{musl[0]}_{minor}_{machine}"
+
+
+def platform_of(environment: Environment) -> str:
+    """Return the name of the platform that an interpreter of this machine runs on."""
+    machine = environment.markers.get("platform_machine", "")
+    if environment.markers.get("sys_platform") == "darwin":
+        return f"macos-{machine}"
+    is_musl = any(tag.platform.startswith("musllinux") for tag in environment.tags)
+    return f"{'musllinux' if is_musl else 'linux'}-{machine}"
 
 
 @functools.cache
