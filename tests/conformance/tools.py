@@ -20,7 +20,8 @@ __all__ = ["PINNED", "ToolMissingError", "Toolbox"]
 PINNED = {
     "uv": ("uv==0.13.9",),
     "poetry": ("poetry==2.5.1", "poetry-plugin-pypi-mirror==0.6.5"),
-    "pdm": ("pdm==2.26.7",),
+    # The releases of its libraries from its own time: later ones do not fit it, or not Python 3.9.
+    "pdm": ("pdm==2.26.7", "dep-logic==0.6.0", "hishel==1.1.8", "packaging==25.0", "unearth==0.18.2"),
     "pipenv": ("pipenv==2026.10.3",),
     "pip": ("pip==26.3",),
 }
