@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .ask_pdm import PdmLocks
 from .ask_poetry import PoetryLocks
 from .ask_pylock import Pylocks
 from .ask_requirements import Requirements
@@ -32,12 +33,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "ask", "corpus"]
 
-FORMATS = ("uv", "pylock", "requirements", "poetry")
+FORMATS = ("uv", "pylock", "requirements", "poetry", "pdm")
 NAMES = {
     "uv": ("uv.lock", "*.py.lock"),
     "pylock": ("pylock.toml", "pylock.*.toml"),
     "requirements": ("*.txt",),
     "poetry": ("poetry.lock",),
+    "pdm": ("pdm.lock",),
 }
 
 
@@ -61,9 +63,11 @@ def ask(form: str, limit: int | None = None, *, thorough: bool = True) -> Iterat
             label = str(lock.relative_to(root))
             if form == "uv":
                 yield UvLocks(tools, server, copies).compare(lock, label, where, thorough=thorough)
-            elif form == "poetry":
+            elif form in ("poetry", "pdm"):
+                # Neither can be told another platform.
                 here = tuple(place for place in where if place.platform == HERE)
-                yield PoetryLocks(tools, copies).compare(lock, label, here, thorough=thorough)
+                asking = PoetryLocks(tools, copies) if form == "poetry" else PdmLocks(tools, copies)
+                yield asking.compare(lock, label, here, thorough=thorough)
             else:
                 kind = Pylocks if form == "pylock" else Requirements
                 yield kind(tools, server, copies).compare(lock, label, where)
