@@ -1,28 +1,29 @@
 """The one file of a pin: the wheel that fits an interpreter best, else the sdist.
 
-Specifications: platform compatibility tags, binary distribution format (build tags). The order is that of pip
-and uv: best supported tag first, then the higher build tag. Only files that the lock lists are considered,
-whatever the index has today. A yanked file is not passed over: the lock pins it.
+Specifications: platform compatibility tags, binary distribution format (build tags). The order is that of the
+lock's own tool, see `preference`. Only files that the lock lists are considered, whatever the index has
+today. A yanked release is not passed over: the lock pins it. Where an index yanked single files of one, the
+others come first.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from sprawld.errors import LockError, SelectionError
 from sprawld.model import Choice
 
-from ._derived import Derived
 from ._toml import shown
 from .artifacts import STRONG_ALGORITHMS, is_wheel, wheel_parts
+from .preference import by_pip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from packaging.tags import Tag
-
     from sprawld.model import Artifact, ChoiceKind, Environment, Hash, Pin
+
+    from .preference import Preference
 
 __all__ = ["choose", "choose_from"]
 
@@ -35,7 +36,14 @@ _TREES: Final[dict[str, ChoiceKind]] = {
 _ALLOW: Final = "lock again, or name the index or host in `allow-weak-hashes` of your own configuration"
 
 
-def choose(pin: Pin, environment: Environment, *, hashed: bool, allow_weak: tuple[str, ...] = ()) -> Choice:
+def choose(
+    pin: Pin,
+    environment: Environment,
+    *,
+    hashed: bool,
+    allow_weak: tuple[str, ...] = (),
+    preference: Preference = by_pip,
+) -> Choice:
     """Return the choice for a pin; `unresolved` when the lock names no files and an index must be asked.
 
     With `hashed` the chosen file must have a strong hash in the lock, except from the indexes and hosts in
@@ -51,7 +59,7 @@ def choose(pin: Pin, environment: Environment, *, hashed: bool, allow_weak: tupl
         if hashed:
             _check_hashes(pin, pin.hashes, pin.name, allow_weak)
         return Choice(pin=pin, kind="unresolved")
-    choice = choose_from(pin.artifacts, pin, environment)
+    choice = choose_from(pin.artifacts, pin, environment, preference)
     if hashed:
         assert choice.artifact is not None
         hashes = choice.artifact.hashes or pin.hashes
@@ -59,37 +67,31 @@ def choose(pin: Pin, environment: Environment, *, hashed: bool, allow_weak: tupl
     return choice
 
 
-def choose_from(artifacts: Iterable[Artifact], pin: Pin, environment: Environment) -> Choice:
+def choose_from(
+    artifacts: Iterable[Artifact], pin: Pin, environment: Environment, preference: Preference = by_pip
+) -> Choice:
     """Return the best of these files of a pin; raises SelectionError `select.no-wheel`."""
-    ranks = _ranks(environment)
-    best: tuple[int, tuple[int, str] | tuple[()], Artifact] | None = None
+    best: tuple[tuple[Any, ...], Artifact] | None = None
     sdist: Artifact | None = None
     for artifact in artifacts:
         if not is_wheel(artifact.filename):
             # One release may have several archives; the lock's order is the tool's preference.
-            sdist = sdist or artifact
+            if sdist is None or (sdist.yanked and not artifact.yanked):
+                sdist = artifact
             continue
         parts = wheel_parts(artifact.filename)
-        rank = min((ranks[tag] for tag in parts.tags if tag in ranks), default=None) if parts else None
-        if parts is None or rank is None:
+        fit = None if parts is None else preference(parts, environment)
+        if fit is None:
             continue
-        if best is None or rank < best[0] or (rank == best[0] and parts.build > best[1]):
-            best = (rank, parts.build, artifact)
+        value = (not artifact.yanked, fit)
+        # Of equals the first is taken.
+        if best is None or value > best[0]:
+            best = (value, artifact)
     if best is not None:
-        return Choice(pin=pin, kind="wheel", artifact=best[2])
+        return Choice(pin=pin, kind="wheel", artifact=best[1])
     if sdist is not None:
         return Choice(pin=pin, kind="sdist", artifact=sdist)
     raise _no_wheel(pin, environment)
-
-
-def _rank_tags(environment: Environment) -> dict[Tag, int]:
-    ranks: dict[Tag, int] = {}
-    for rank, tag in enumerate(environment.tags):
-        ranks.setdefault(tag, rank)
-    return ranks
-
-
-_ranks = Derived(_rank_tags)
 
 
 def _check_hashes(

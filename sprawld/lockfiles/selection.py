@@ -10,6 +10,7 @@ from sprawld.model import Selection
 
 from ._toml import reading
 from .choose import choose
+from .preference import preference_of
 
 if TYPE_CHECKING:
     from sprawld.model import Choice, Environment, Pin, Wanted
@@ -55,6 +56,12 @@ def select(
 
 def _choose(lock: Lock, pin: Pin, environment: Environment, allow_weak: tuple[str, ...]) -> Choice:
     try:
-        return choose(pin, environment, hashed=lock.hashed, allow_weak=allow_weak)
+        return choose(
+            pin,
+            environment,
+            hashed=lock.hashed,
+            allow_weak=allow_weak,
+            preference=preference_of(lock.format),
+        )
     except SprawlError as error:
         raise error_from_code(error.code, f"{lock.path}: {error.message}", error.hint) from None

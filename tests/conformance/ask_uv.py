@@ -19,6 +19,7 @@ from sprawld.errors import SprawlError
 from sprawld.lockfiles.artifacts import wheel_parts
 from sprawld.lockfiles.choose import choose
 from sprawld.lockfiles.find import find_lock
+from sprawld.lockfiles.preference import preference_of
 from sprawld.lockfiles.read import read_lock
 from sprawld.lockfiles.uv import UvLock
 from sprawld.lockfiles.uv_roots import find_roots
@@ -167,7 +168,8 @@ def _our_choices(project: Copy, place: Place, variant: Variant) -> tuple[Choice,
     if isinstance(project.ours, SprawlError):
         raise project.ours
     pins = project.ours.select(place.environment, variant.wanted)
-    found = (choose(pin, place.environment, hashed=False) for pin in pins)
+    order = preference_of("uv")
+    found = (choose(pin, place.environment, hashed=False, preference=order) for pin in pins)
     return tuple(choice for choice in found if choice.kind != "virtual")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sprawld.errors import SelectionError
 from sprawld.lockfiles.choose import choose
+from sprawld.lockfiles.preference import preference_of
 
 from .places import Place
 from .tally import Tally
@@ -53,14 +54,14 @@ def compare_files(
     assert done.returncode == 0, done.stderr
     answers: list[dict[str, str | None]] = json.loads(done.stdout)
     for (place, pins), answer in zip(asked, answers, strict=True):
-        ours = {str(pin.name): _our_file(pin, place.environment) for pin in pins}
+        ours = {str(pin.name): _our_file(pin, place.environment, tool) for pin in pins}
         theirs = {name: filename or "none" for name, filename in answer.items()}
         tally.count_files(f"{place} files", theirs, ours)
 
 
-def _our_file(pin: Pin, environment: Environment) -> str:
+def _our_file(pin: Pin, environment: Environment, tool: str) -> str:
     try:
-        choice = choose(pin, environment, hashed=False)
+        choice = choose(pin, environment, hashed=False, preference=preference_of(tool))
     except SelectionError:
         return "none"
     assert choice.artifact is not None
