@@ -59,7 +59,8 @@ def copy(lock: Path, scratch: Path, redirect: Callable[[str, str], str] | None =
     shutil.copytree(lock.parent, directory)
     copied = directory / lock.name
     text = copied.read_text(encoding="utf-8")
-    _fill(directory, tomli.loads(text))
+    if lock.name != "Pipfile.lock":
+        _fill(directory, tomli.loads(text))
     if redirect is not None:
         copied.write_text(redirect(text, case), encoding="utf-8")
     return Copy(copied, directory, case, read(copied, directory))

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ class Toolbox:
         self.directory = directory
         self.home = directory / "home"
         self.home.mkdir(parents=True, exist_ok=True)
+        self._turn = threading.RLock()
 
     def environ(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment of a user without settings, who has these tools."""
@@ -78,25 +80,27 @@ class Toolbox:
         said = subprocess.run([uv, "--version"], capture_output=True, text=True, check=False).stdout
         return said.split()[1:2] == [PINNED["uv"][0].partition("==")[2]]
 
-    def tool(self, name: str, python: Path | None = None) -> Path:
+    def tool(self, name: str) -> Path:
         """Return the `bin` directory of a tool's environment; raises ToolMissingError."""
         venv = self.directory / name
-        if not (venv / "installed").exists():
-            self._install(venv, PINNED[name], python)
-            (venv / "installed").touch()
+        with self._turn:
+            if not (venv / "installed").exists():
+                self._install(venv, PINNED[name])
+                (venv / "installed").touch()
         return venv / "bin"
 
     def venv(self, python: Path) -> Path:
         """Return an empty environment of an interpreter."""
         venv = self.directory / "pythons" / python.resolve().parts[-3]
-        if not (venv / "pyvenv.cfg").exists():
-            _run([self.uv, "venv", "-q", "--python", python, venv], self.environ())
+        with self._turn:
+            if not (venv / "pyvenv.cfg").exists():
+                _run([self.uv, "venv", "-q", "--python", python, venv], self.environ())
         return venv
 
-    def _install(self, venv: Path, requirements: Sequence[str], python: Path | None) -> None:
+    def _install(self, venv: Path, requirements: Sequence[str]) -> None:
         index = next((os.environ[name] for name in _INDEX_VARIABLES if name in os.environ), default_index())
         environ = self.environ({"UV_DEFAULT_INDEX": index})
-        _run([self.uv, "venv", "-q", "--allow-existing", "--python", python or sys.executable, venv], environ)
+        _run([self.uv, "venv", "-q", "--allow-existing", "--python", sys.executable, venv], environ)
         _run([self.uv, "pip", "install", "-q", "--python", venv / "bin" / "python", *requirements], environ)
 
 
