@@ -15,11 +15,12 @@ from sprawld.errors import LockError, SelectionError
 from sprawld.model import Choice
 
 from ._toml import shown
+from .advice import python_for_wheels
 from .artifacts import STRONG_ALGORITHMS, is_wheel, wheel_parts
 from .preference import by_pip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from sprawld.model import Artifact, ChoiceKind, Environment, Hash, Pin
 
@@ -68,7 +69,7 @@ def choose(
 
 
 def choose_from(
-    artifacts: Iterable[Artifact], pin: Pin, environment: Environment, preference: Preference = by_pip
+    artifacts: Collection[Artifact], pin: Pin, environment: Environment, preference: Preference = by_pip
 ) -> Choice:
     """Return the best of these files of a pin; raises SelectionError `select.no-wheel`."""
     best: tuple[tuple[Any, ...], Artifact] | None = None
@@ -91,7 +92,7 @@ def choose_from(
         return Choice(pin=pin, kind="wheel", artifact=best[1])
     if sdist is not None:
         return Choice(pin=pin, kind="sdist", artifact=sdist)
-    raise _no_wheel(pin, environment)
+    raise _no_wheel(pin, environment, artifacts)
 
 
 def _check_hashes(
@@ -124,11 +125,11 @@ def _bare(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
 
-def _no_wheel(pin: Pin, environment: Environment) -> SelectionError:
+def _no_wheel(pin: Pin, environment: Environment, artifacts: Iterable[Artifact] = ()) -> SelectionError:
     version = ".".join(map(str, environment.version))
     system = environment.markers.get("sys_platform", "")
     return SelectionError(
         "select.no-wheel",
         f"{pin.name} {pin.version}: the lock has no wheel for Python {version} on {system} and no sdist",
-        hint="run a Python that the package has wheels for, as in `sprawl +3.X run`, or lock another version",
+        hint=python_for_wheels(artifacts, environment),
     )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sprawld.model import Environment
 
-__all__ = ["Marker", "holds", "parse_marker", "python_allowed"]
+__all__ = ["Marker", "holds", "parse_marker", "python_allowed", "specifier_set"]
 
 # The longest marker of 100 real locks has 463 characters and 14 comparisons, and uv's conflict markers
 # of large projects some kB. Beyond these limits a marker is a bomb.
@@ -120,7 +120,8 @@ def holds(
 
 
 @functools.lru_cache(maxsize=4_096)
-def _specifiers(text: str) -> SpecifierSet:
+def specifier_set(text: str) -> SpecifierSet:
+    """Return the parsed version specifiers; raises Fault `lock.invalid`."""
     try:
         return SpecifierSet(text)
     except InvalidSpecifier:
@@ -129,7 +130,7 @@ def _specifiers(text: str) -> SpecifierSet:
 
 def python_allowed(specifiers: str, environment: Environment) -> bool:
     """Tell whether a `requires-python` allows the environment's Python, by its release alone."""
-    return _specifiers(specifiers).contains(".".join(map(str, environment.version)), prereleases=True)
+    return specifier_set(specifiers).contains(".".join(map(str, environment.version)), prereleases=True)
 
 
 # --- parsing

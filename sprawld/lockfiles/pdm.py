@@ -20,6 +20,7 @@ from sprawld.model import Pin, Project, Source
 
 from . import pdm_entry, pdm_walk
 from ._toml import Fault, Table, each, get, read_toml, reading, require, shown, strings, table, tables
+from .advice import excluded_python
 from .artifacts import package_name
 from .freshness import pdm_warnings
 from .markers import holds, python_allowed
@@ -93,11 +94,7 @@ class PdmLock:
 
     def _check_python(self, environment: Environment) -> None:
         if not python_allowed(self.settings.requires_python, environment):
-            raise Fault(
-                "select.requires-python",
-                f"the project is for Python {shown(self.settings.requires_python)}, this is Python "
-                f"{'.'.join(map(str, environment.version))}",
-            )
+            raise excluded_python("the project", self.settings.requires_python, environment)
 
     def _groups(self, wanted: Wanted) -> frozenset[NormalizedName]:
         """Extras are groups like any other; groups that only one of lock and project has do not exist."""

@@ -43,7 +43,8 @@ def check_targets(targets: Sequence[Table], environment: Environment) -> None:
         "select.requires-python" if wrong_python else "select.unsupported-environment",
         f"the lock was made for {listed}, this is Python {'.'.join(map(str, environment.version))} on "
         f"{environment.markers['sys_platform']} {environment.markers['platform_machine']}",
-        hint="lock for this environment too: `pdm lock --append`",
+        hint=("run another of these Pythons (`sprawl +VERSION run ...`), or " if wrong_python else "")
+        + "lock for this environment too: `pdm lock --append`",
     )
 
 

@@ -88,9 +88,11 @@ class PipfileLock:
         series, full = self.python
         release = ".".join(map(str, environment.version))
         if (series and series != ".".join(release.split(".")[:2])) or (full and full != release):
+            wanted = full or series or ""
             raise Fault(
                 "select.requires-python",
-                f"the lock was made for Python {shown(full or series)}, this is Python {release}",
+                f"the lock was made for Python {shown(wanted)}, this is Python {release}",
+                hint=f"run that Python, as in `sprawl +{shown(wanted)} run ...`, or lock for this one",
             )
 
 

@@ -17,6 +17,7 @@ from sprawld.model import Pin, Project
 
 from . import poetry_package, poetry_walk
 from ._toml import Fault, Table, each, get, read_toml, reading, require, shown, strings, table
+from .advice import python_within
 from .artifacts import package_name
 from .freshness import poetry_warnings
 from .markers import holds
@@ -94,10 +95,12 @@ class PoetryLock:
 
     def _check_python(self, environment: Environment) -> None:
         release = ".".join(map(str, environment.version))
-        if not parse_constraint(self.python).allows(Version(release)):
+        constraint = parse_constraint(self.python)
+        if not constraint.allows(Version(release)):
             raise Fault(
                 "select.requires-python",
                 f"the lock is for Python {shown(self.python)}, this is Python {release}",
+                hint=python_within(constraint.allows, environment),
             )
 
     def _known_groups(self) -> list[NormalizedName]:

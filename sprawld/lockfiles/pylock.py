@@ -18,6 +18,7 @@ from packaging.version import Version
 from sprawld.model import Project
 
 from ._toml import Fault, Table, at, get, read_toml, reading, shown, tables
+from .advice import excluded_python
 from .artifacts import package_name
 from .markers import Marker, holds, parse_marker, python_allowed
 from .pylock_files import ASK_INDEX, pin
@@ -89,12 +90,7 @@ class PylockLock:
 
     def _check(self, environment: Environment) -> None:
         if self.requires_python is not None and not python_allowed(self.requires_python, environment):
-            raise Fault(
-                "select.requires-python",
-                f"the lock is for Python {shown(self.requires_python)}, this is "
-                + ".".join(map(str, environment.version)),
-                hint="run another Python, as in `sprawl +3.X run`",
-            )
+            raise excluded_python("the lock", self.requires_python, environment)
         if self.environments and not any(holds(marker, environment) for marker in self.environments):
             raise Fault(
                 "select.unsupported-environment", "the lock is for certain environments, this is none of them"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sprawld.model import Pin, Source
 
 from ._toml import Fault, at, invalid, shown
+from .advice import excluded_python
 from .artifacts import artifact, hash_table, local_path, no_files, relative_directory, web_url
 from .markers import python_allowed
 from .sources import FILE_SCHEME, directory_source, file_url_path, vcs_source
@@ -37,10 +38,7 @@ def pin(entry: Entry, environment: Environment, root: Path) -> Pin:
             invalid("no source: neither files nor vcs, directory or archive")
         requires = package.requires_python
         if requires is not None and not python_allowed(str(requires), environment):
-            raise Fault(
-                "select.requires-python",
-                f"needs Python {shown(requires)}, this is {'.'.join(map(str, environment.version))}",
-            )
+            raise excluded_python(entry.name, str(requires), environment)
         source = _source(package, root)
         found = [_file(entry, root, wheel, wheel.filename) for wheel in package.wheels or ()]
         if package.sdist is not None:

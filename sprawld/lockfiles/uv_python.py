@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._toml import Fault, get, shown, table
+from ._toml import get, shown, table
+from .advice import excluded_python
 from .artifacts import package_name
 from .markers import python_allowed
 
@@ -29,7 +30,7 @@ __all__ = ["check_groups", "check_lock"]
 def check_lock(lock: UvLock, environment: Environment) -> None:
     """Refuse a Python that the lock excludes: Fault `select.requires-python`."""
     if lock.requires_python is not None and not python_allowed(lock.requires_python, environment):
-        raise _excluded("the lock", lock.requires_python, environment)
+        raise excluded_python("the lock", lock.requires_python, environment)
 
 
 def check_groups(lock: UvLock, groups: Iterable[NormalizedName], environment: Environment) -> None:
@@ -43,15 +44,7 @@ def check_groups(lock: UvLock, groups: Iterable[NormalizedName], environment: En
         if specifiers is None or package_name(name) not in active:
             continue
         if not python_allowed(specifiers, environment):
-            raise _excluded(f"group {shown(repr(name))}", specifiers, environment)
-
-
-def _excluded(what: str, specifiers: str, environment: Environment) -> Fault:
-    return Fault(
-        "select.requires-python",
-        f"{what} is for Python {shown(specifiers)}, this is {'.'.join(map(str, environment.version))}",
-        hint="run another Python, as in `sprawl +3.X run`",
-    )
+            raise excluded_python(f"group {shown(repr(name))}", specifiers, environment)
 
 
 def _with_included(groups: Iterable[NormalizedName], pyproject: Pyproject) -> set[NormalizedName]:
