@@ -15,16 +15,16 @@ from .places import Place
 from .tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sprawld.model import Environment, Pin
 
     from .tools import Toolbox
 
-__all__ = ["compare_files"]
+__all__ = ["PROBES", "ask_probe", "compare_files", "question"]
 
 _SECONDS = 300
-_PROBES = {"poetry": "poetry_chooser.py", "pdm": "pdm_finder.py"}
+PROBES = {"poetry": "poetry_chooser.py", "pdm": "pdm_finder.py"}
 _PDM_PLATFORMS = {
     "x86_64-unknown-linux-gnu": "manylinux_2_28_x86_64",
     "aarch64-unknown-linux-gnu": "manylinux_2_28_aarch64",
@@ -39,11 +39,17 @@ def compare_files(
 ) -> None:
     """Count, for each place, the packages of which `tool` takes the same file of those the lock names."""
     asked = [(place, [pin for pin in pins if pin.artifacts]) for place, pins in selected]
-    questions = [_question(place, pins) for place, pins in asked]
-    python = tools.tool(tool) / "python"
-    probe = Path(__file__).with_name(_PROBES[tool])
+    questions = [question(place, {pin.name: _named(pin) for pin in pins}) for place, pins in asked]
+    for (place, pins), answer in zip(asked, ask_probe(tools, tool, questions), strict=True):
+        ours = {str(pin.name): _our_file(pin, place.environment, tool) for pin in pins}
+        theirs = {name: filename or "none" for name, filename in answer.items()}
+        tally.count_files(f"{place} files", theirs, ours)
+
+
+def ask_probe(tools: Toolbox, tool: str, questions: list[dict[str, Any]]) -> list[dict[str, str | None]]:
+    """Return, for each question, name -> file that poetry or pdm takes; raises ToolMissingError."""
     done = subprocess.run(
-        [python, probe],
+        [tools.tool(tool) / "python", Path(__file__).with_name(PROBES[tool])],
         input=json.dumps(questions),
         capture_output=True,
         text=True,
@@ -53,10 +59,22 @@ def compare_files(
     )
     assert done.returncode == 0, done.stderr
     answers: list[dict[str, str | None]] = json.loads(done.stdout)
-    for (place, pins), answer in zip(asked, answers, strict=True):
-        ours = {str(pin.name): _our_file(pin, place.environment, tool) for pin in pins}
-        theirs = {name: filename or "none" for name, filename in answer.items()}
-        tally.count_files(f"{place} files", theirs, ours)
+    return answers
+
+
+def question(place: Place, packages: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Return a question about one place; `packages` has name -> (version, file names)."""
+    environment = place.environment
+    return {
+        "tags": [str(tag) for tag in environment.tags],
+        "python": ".".join(map(str, environment.version)),
+        "platform": _PDM_PLATFORMS.get(place.platform) or _platform_here(environment),
+        "packages": packages,
+    }
+
+
+def _named(pin: Pin) -> tuple[str | None, list[str]]:
+    return pin.version, [artifact.filename for artifact in pin.artifacts]
 
 
 def _our_file(pin: Pin, environment: Environment, tool: str) -> str:
@@ -66,18 +84,6 @@ def _our_file(pin: Pin, environment: Environment, tool: str) -> str:
         return "none"
     assert choice.artifact is not None
     return choice.artifact.filename
-
-
-def _question(place: Place, pins: Iterable[Pin]) -> dict[str, Any]:
-    environment = place.environment
-    return {
-        "tags": [str(tag) for tag in environment.tags],
-        "python": ".".join(map(str, environment.version)),
-        "platform": _PDM_PLATFORMS.get(place.platform) or _platform_here(environment),
-        "packages": {
-            pin.name: [pin.version, [artifact.filename for artifact in pin.artifacts]] for pin in pins
-        },
-    }
 
 
 def _platform_here(environment: Environment) -> str:
