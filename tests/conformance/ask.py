@@ -1,10 +1,14 @@
 """Ask the tools themselves what they select from real lockfiles, and compare with what we select.
 
-    python -m tests.conformance.ask FORMAT [--limit N] [--json] [--tools DIRECTORY] [--corpus DIRECTORY]
+    python -m tests.conformance.ask FORMAT [--lock PART] [--limit N] [--results DIRECTORY] [--json]
+                                           [--jobs N] [--tools DIRECTORY] [--corpus DIRECTORY]
 
 FORMAT is one of uv, script-lock, pylock, poetry, pdm, pipfile, requirements, or `all`. How each tool is asked
 is told at the top of `ask_FORMAT.py`. The tools are installed into `--tools` (by default a directory that is
 thrown away); what cannot be installed is skipped, and said. The exit code is 1 if anything differs.
+
+Everything takes hours. With `--results` the result of each lock is kept as soon as it is complete, and a run
+that is started again asks about the other locks only; delete the file of a lock to ask about it again.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from .ask_requirements import Requirements
 from .ask_uv import UvLocks
 from .compare import corpus_directory
 from .places import HERE, PLATFORMS, PYTHONS, Place, places
+from .results import Results
 from .stubs import StubServer
 from .tally import Tally
 from .tools import Toolbox, ToolMissingError
@@ -47,7 +52,6 @@ _PATTERNS = {
 }
 _MORE_PYTHONS = ("3.10", "3.11")
 """Asked for on this machine only: some locks are for one of them."""
-_JOBS = 2
 
 Comparison = Callable[[Path, str], Tally]
 
@@ -100,16 +104,27 @@ def ask(
     where: tuple[Place, ...],
     *,
     thorough: bool,
+    results: Results | None = None,
+    jobs: int = 2,
 ) -> Asked:
-    """Compare these locks of one format in these places."""
+    """Compare these locks of one format in these places; those in `results` are not asked about again."""
     asked = Asked(form)
+    kept = results or Results(None)
+
+    def one(lock: Path) -> Tally:
+        label = str(lock.relative_to(corpus))
+        tally = kept.find(form, label)
+        if tally is None:
+            tally = compare(lock, label)
+            kept.keep(form, tally)
+        return tally
+
     try:
         with (
             _comparison(form, tools, where, thorough=thorough) as compare,
-            ThreadPoolExecutor(_JOBS) as pool,
+            ThreadPoolExecutor(jobs) as pool,
         ):
-            labels = [str(lock.relative_to(corpus)) for lock in locks]
-            asked.tallies = list(pool.map(compare, locks, labels))
+            asked.tallies = list(pool.map(one, locks))
     except ToolMissingError as error:
         asked.skipped = str(error)
     return asked
@@ -169,7 +184,12 @@ def _document(asked: Asked) -> dict[str, Any]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance.ask")
     parser.add_argument("format", choices=[*FORMATS, "all"])
+    parser.add_argument("--lock", default="", metavar="PART", help="only locks with this in their path")
     parser.add_argument("--limit", type=int, default=None, help="only this many locks of each format")
+    parser.add_argument(
+        "--results", type=Path, help="keep each lock's result here, and go on from what is here"
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="how many locks at a time (2)")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--tools", type=Path, help="keep the tools here, and take them from here")
     parser.add_argument("--corpus", type=Path, default=corpus_directory())
@@ -184,8 +204,21 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         tools = Toolbox((options.tools or Path(directory)).absolute())
         for form in forms:
-            locks = locks_of(form, options.corpus)[: options.limit]
-            asked = ask(form, locks, options.corpus, tools, where_to_ask(), thorough=True)
+            locks = [
+                lock
+                for lock in locks_of(form, options.corpus)
+                if options.lock in str(lock.relative_to(options.corpus))
+            ]
+            asked = ask(
+                form,
+                locks[: options.limit],
+                options.corpus,
+                tools,
+                where_to_ask(),
+                thorough=True,
+                results=Results(options.results),
+                jobs=options.jobs,
+            )
             answers.append(asked)
             if not options.json:
                 _print(asked)

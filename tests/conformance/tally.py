@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from sprawld.errors import SprawlError
 from sprawld.model import Pin
@@ -119,3 +119,15 @@ class Tally:
             "different": self.different,
             "excluded": dict(self.excluded),
         }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Return the tally that `as_json` told."""
+        return cls(
+            lock=document["lock"],
+            equal=document["equal"],
+            refused=document["refused_by_both"],
+            files=document["same_files"],
+            different=list(document["different"]),
+            excluded=Counter(document["excluded"]),
+        )
