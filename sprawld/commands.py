@@ -21,10 +21,11 @@ from packaging.specifiers import SpecifierSet
 
 from .acquire.platforms import describe, platform_of
 from .acquire.urls import redact
-from .errors import LockError, RequestError, SelectionError, StoreError, WheelError
+from .errors import RequestError, SelectionError, StoreError, WheelError
 from .model import Artifact, digest_of
 from .pathsets.install import install_into
 from .request import ResolveRequest
+from .selecting import why_no_lock
 from .store import leases
 from .store.manifest import read_summary
 from .storecommands import COMMANDS, run_store_command
@@ -117,11 +118,7 @@ async def _select(parts: Parts, arguments: Mapping[str, object]) -> dict[str, An
         environment = describe(version, platform or platform_of(environment))
     selected = await parts.selector.select(request, environment)
     if selected is None:
-        raise LockError(
-            "lock.not-found",
-            f"no lockfile in {request.start} or above it",
-            hint="make one (uv lock, poetry lock, pdm lock, uv pip compile) or name one with --lock",
-        )
+        raise await asyncio.to_thread(why_no_lock, request)
     return _selection_document(selected.selection)
 
 

@@ -98,7 +98,7 @@ class ConfigError(SprawlError):
 
 _BY_CLASS: Final[dict[type[SprawlError], dict[str, str]]] = {
     LockError: {
-        "lock.not-found": "no lockfile lies in the start directory or above it",
+        "lock.not-found": "no lockfile lies in the start directory or above it, as far as the search goes",
         "lock.unreadable": "the lockfile cannot be opened or is not a regular file",
         "lock.too-large": "the lockfile is larger than any honest lock",
         "lock.not-utf8": "the lockfile is not text in the encoding its format requires",

@@ -18,7 +18,7 @@ from .acquire.hashes import is_strong
 from .errors import LockError, SelectionError
 from .hotpath import Check, check_of
 from .lockfiles.choose import choose_from
-from .lockfiles.find import find_lock
+from .lockfiles.find import find_lock, no_lock
 from .lockfiles.selection import select
 from .model import digest_of
 from .store.firstuse import Release
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .request import ResolveRequest
     from .store.firstuse import FirstUse
 
-__all__ = ["Selected", "Selector", "packages_of", "refuse_builds", "settled"]
+__all__ = ["Selected", "Selector", "packages_of", "refuse_builds", "settled", "why_no_lock"]
 
 RACY_NANOSECONDS = 20_000_000
 """A file changed this shortly before it was read may change again within the same tick of its clock."""
@@ -136,10 +136,18 @@ class Selector:
         return chosen
 
 
+def why_no_lock(request: ResolveRequest) -> LockError:
+    """Return the error for a request that no lockfile applies to; blocks."""
+    return no_lock(request.start, script=_script(request))
+
+
 def _find(request: ResolveRequest) -> Found | None:
+    return find_lock(request.start, script=_script(request), explicit=request.lock)
+
+
+def _script(request: ResolveRequest) -> Path | None:
     # `python DIRECTORY` runs a program that is no file, and so has no lock of its own.
-    script = None if request.script is not None and request.script.is_dir() else request.script
-    return find_lock(request.start, script=script, explicit=request.lock)
+    return None if request.script is not None and request.script.is_dir() else request.script
 
 
 def settled(checks: Iterable[Check], started: int) -> bool:

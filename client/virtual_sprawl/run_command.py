@@ -216,6 +216,9 @@ def _realise(options: Options, start: str, script: str = "") -> "tuple[str, str]
     try:
         try:
             reply = connection.resolve(fields, bar.show)
+            if reply is None:
+                # The selection tells where was looked, and why no further.
+                connection.call("select", {"fields": fields})
         finally:
             # After Ctrl-C as well: the shell's prompt must not land behind half a line.
             bar.clear()
@@ -223,8 +226,6 @@ def _realise(options: Options, start: str, script: str = "") -> "tuple[str, str]
         fail(EXIT_REFUSED, "sprawl: %s" % refusal)
     if reply is None:
         fail(
-            EXIT_REFUSED,
-            "sprawl: no lockfile in %s or above it [lock.not-found]; "
-            "hint: make one (uv lock, poetry lock, pdm lock, uv pip compile) or name one with --lock" % start,
+            EXIT_REFUSED, "sprawl: a lockfile appeared only now [lock.not-found]; hint: run the command again"
         )
     return reply[0], reply[1]

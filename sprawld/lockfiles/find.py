@@ -24,11 +24,12 @@ from .evidence import preferred, unusable
 from .formats import PROJECT_LOCKS, Format, recognise
 from .pyproject import Pyproject, read_pyproject
 from .script import own_locks, script_dependencies
-from .trust import check_trust, upwards
+from .trust import Upwards, check_trust
 
-__all__ = ["Found", "find_lock"]
+__all__ = ["Found", "find_lock", "no_lock"]
 
 _PROJECT_FILE: Final = "pyproject.toml"
+_LISTED: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,9 @@ class _Search:
     passed_over: list[PassedOver]
     root: Path | None = None
     not_pinned: Path | None = None
+    script: Path | None = None
+    """The program that is run, if it says that it needs no packages."""
+    climbed: Upwards | None = None
 
 
 def find_lock(
@@ -66,13 +70,47 @@ def find_lock(
     """
     if explicit is not None:
         return _explicit(explicit)
+    return _search(start, script, home, _Search([], []))
+
+
+def no_lock(start: Path, *, script: Path | None = None, home: Path | None = None) -> LockError:
+    """Return the error `lock.not-found` for a search that found none: where it looked, and why no higher."""
     search = _Search([], [])
+    _search(start, script, home, search)
+    if search.script is not None:
+        return LockError(
+            "lock.not-found",
+            f"{search.script}: says that it needs no packages, and has no lock of its own",
+            hint="run it with python itself, or name a lock with --lock",
+        )
+    passed_over = [f"{item.path}: {item.reason}" for item in search.passed_over[:_LISTED]]
+    climbed = search.climbed or Upwards(start, start)
+    where = f"in {climbed.start} or above it"
+    if climbed.border or climbed.last is None:
+        where = f"in {climbed.start}"
+        if climbed.last not in (None, climbed.start):
+            where = f"from {climbed.start} up to {climbed.last}"
+    return LockError(
+        "lock.not-found",
+        f"no {'usable ' if passed_over else ''}lockfile {where}"
+        + (f" (the search ends there: {climbed.border})" if climbed.border else "")
+        + (f"; passed over: {'; '.join(passed_over)}" if passed_over else ""),
+        hint="make one (uv lock, poetry lock, pdm lock, uv pip compile) or name one with --lock",
+    )
+
+
+def _search(start: Path, script: Path | None, home: Path | None, search: _Search) -> Found | None:
     if script is not None:
-        found, with_block = _of_script(Path(os.path.realpath(script)), search)
-        if found is not None or with_block:
+        script = Path(os.path.realpath(script))
+        found, with_block = _of_script(script, search)
+        if found is not None:
             return found
+        if with_block:
+            search.script = script
+            return None
     home = Path(os.path.realpath(Path.home() if home is None else home))
-    for directory in upwards(Path(os.path.realpath(start)), home):
+    search.climbed = Upwards(Path(os.path.realpath(start)), home)
+    for directory in search.climbed:
         lock = _in_directory(directory, search)
         if lock is not None:
             return _found(lock, search, directory)

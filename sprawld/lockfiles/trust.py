@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from sprawld.errors import LockError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["check_trust", "upwards"]
+__all__ = ["Upwards", "check_trust"]
 
 
 def check_trust(lock: Path) -> None:
@@ -48,21 +49,49 @@ def check_trust(lock: Path) -> None:
             )
 
 
-def upwards(start: Path, home: Path) -> Iterator[Path]:
-    """Yield `start` and the directories above it, as far as one user's trust reaches."""
+@dataclass(slots=True)
+class Upwards:
+    """`start` and the directories above it, as far as one user's trust reaches; iterate over it once."""
+
+    start: Path
+    home: Path
+    last: Path | None = None
+    """The directory that was yielded last; None if `start` is none."""
+    border: str = ""
+    """After the last one: why it goes no higher; empty where nothing is above."""
+
+    def __iter__(self) -> Iterator[Path]:
+        """Yield the directories, and tell in the end what the border is."""
+        directory, here = self.start, _stat(self.start)
+        while here is not None:
+            self.last = directory
+            yield directory
+            above = directory.parent
+            if directory == self.home:
+                self.border = "it is your home directory"
+                return
+            if directory == above:
+                return
+            status = _stat(above)
+            self.border = _border(above, status, here)
+            if self.border:
+                return
+            directory, here = above, status
+
+
+def _stat(directory: Path) -> os.stat_result | None:
     try:
-        here = start.stat()
+        return directory.stat()
     except OSError:
-        return
-    directory = start
-    while True:
-        yield directory
-        if directory in (home, directory.parent):
-            return
-        try:
-            above = directory.parent.stat()
-        except OSError:
-            return
-        if above.st_uid != here.st_uid or above.st_dev != here.st_dev or above.st_mode & stat.S_IWOTH:
-            return
-        directory, here = directory.parent, above
+        return None
+
+
+def _border(directory: Path, here: os.stat_result | None, below: os.stat_result) -> str:
+    """Return why a directory is beyond the border, seen from the one below it; empty if it is not."""
+    if here is None:
+        return f"{directory} cannot be read"
+    if here.st_uid != below.st_uid:
+        return f"{directory} belongs to another user"
+    if here.st_dev != below.st_dev:
+        return f"{directory} is on another file system"
+    return f"every user can write {directory}" if here.st_mode & stat.S_IWOTH else ""

@@ -96,6 +96,8 @@ def test_no_lockfile(sandbox: Sandbox) -> None:
     outcome = sandbox.sprawl("run", project / "script.py", check=False)
     assert outcome.returncode == EXIT_REFUSED
     assert "[lock.not-found]" in outcome.stderr
+    assert f"no lockfile from {project} up to " in outcome.stderr
+    assert sandbox.sprawl("select", project, check=False).stderr == outcome.stderr
     # The hook may be switched on for a whole session: where there is no lockfile it does nothing.
     hooked = sandbox.run(sys.executable, project / "script.py", env={"VIRTUAL_SPRAWL": "1"})
     assert (hooked.stdout, hooked.stderr) == ("ran\n", "")

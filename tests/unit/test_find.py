@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sprawld.errors import LockError
-from sprawld.lockfiles.find import Found, find_lock
+from sprawld.lockfiles.find import Found, find_lock, no_lock
 from sprawld.lockfiles.read import read_lock
 from tests.support.locks import package, uv_lock, write
 
@@ -113,6 +113,77 @@ class TestUpwards:
             find(home / "p", home)
         assert caught.value.code == "lock.syntax"
         assert "pyproject.toml" in caught.value.message
+
+
+class TestNothingFound:
+    """The message says how far the search went: a lock beyond the border is there, and does not count."""
+
+    def test_the_home_directory(self, home: Path) -> None:
+        start = home / "p"
+        start.mkdir()
+        error = no_lock(start, home=home)
+        assert error.code == "lock.not-found"
+        assert error.message == (
+            f"no lockfile from {start} up to {home} (the search ends there: it is your home directory)"
+        )
+        assert "uv lock" in error.hint
+        assert no_lock(home, home=home).message == (
+            f"no lockfile in {home} (the search ends there: it is your home directory)"
+        )
+
+    def test_a_directory_that_everyone_can_write(self, home: Path) -> None:
+        start = home / "open/p/src"
+        start.mkdir(parents=True)
+        (home / "open").chmod(0o1777)
+        write(home, "open/uv.lock", UV)
+        assert find(start, home) is None
+        assert no_lock(start, home=home).message == (
+            f"no lockfile from {start} up to {start.parent} "
+            f"(the search ends there: every user can write {home / 'open'})"
+        )
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+    def test_a_directory_of_another_user(self, home: Path) -> None:
+        start = home / "shared/p"
+        start.mkdir(parents=True)
+        os.chown(home / "shared", 65_534, 65_534)
+        assert no_lock(start, home=home).message == (
+            f"no lockfile in {start} (the search ends there: {home / 'shared'} belongs to another user)"
+        )
+
+    def test_another_file_system(self, home: Path) -> None:
+        proc = Path("/proc/sys/fs")
+        if not proc.is_dir() or proc.stat().st_dev == Path("/").stat().st_dev:
+            pytest.skip("no /proc on this machine")
+        assert "(the search ends there: / is on another file system)" in no_lock(proc, home=home).message
+
+    def test_all_the_way_up(self, home: Path) -> None:
+        start = Path("/usr") if os.geteuid() == 0 else Path("/")
+        if find(start, home) is not None or Path("/usr").stat().st_dev != Path("/").stat().st_dev:
+            pytest.skip("a machine with a lockfile in its root, or several file systems")
+        assert no_lock(start, home=home).message == f"no lockfile in {start} or above it"
+
+    def test_locks_that_were_passed_over(self, home: Path) -> None:
+        project = '[project]\nname = "app"\ndependencies = ["a"]\n'
+        write(home, "p/pyproject.toml", project)
+        lock = write(home, "p/uv.lock", "version = 1\n")
+        assert find(home / "p", home) is None
+        message = no_lock(home / "p", home=home).message
+        assert message.startswith(f"no usable lockfile from {home / 'p'} up to {home} ")
+        assert message.endswith(
+            f"; passed over: {lock}: it holds no packages, and the project has dependencies"
+        )
+
+    def test_a_script_that_needs_nothing(self, home: Path) -> None:
+        write(home, "uv.lock", UV)
+        script = write(home, "s.py", "# /// script\n# dependencies = []\n# ///\n")
+        assert find(home, home, script=script) is None
+        assert no_lock(home, script=script, home=home).message == (
+            f"{script}: says that it needs no packages, and has no lock of its own"
+        )
+
+    def test_a_start_that_does_not_exist(self, home: Path) -> None:
+        assert no_lock(home / "gone", home=home).message == f"no lockfile in {home / 'gone'}"
 
 
 class TestSeveralLocks:
