@@ -30,6 +30,7 @@ from .parts import Parts
 from .pathsets.setcheck import describe_set
 from .request import ResolveRequest
 from .server import Server
+from .store import failpoints
 
 if TYPE_CHECKING:
     import argparse
@@ -47,6 +48,9 @@ log = logging.getLogger(__name__)
 TAKE_OVER_SECONDS = 15.0
 """Longer than the grace that a stopping daemon gives its requests."""
 NO_LOCK_FRAME = protocol.encode_frame(protocol.NO_LOCK, b"")
+FAILPOINT = "SPRAWL_TEST_FAILPOINT"
+WATCH_SECONDS = 30.0
+"""How long a daemon that nobody asks may outlive its store."""
 
 
 class Answers:
@@ -58,7 +62,7 @@ class Answers:
     def ready(self, request: bytes) -> bytes | None:
         """Return the reply that is still true from last time."""
         ready = self._parts.ready.get(request)
-        if ready is None:
+        if ready is None or not self._parts.standing.stands(ready.digest):
             return None
         self._parts.used(ready.lock, ready.digest)
         return ready.frame
@@ -80,6 +84,7 @@ class Answers:
         ready, keep = answer
         parts.used(ready.lock, ready.digest)
         if keep:
+        failpoints.failpoint("reply.made")
             parts.ready.put(request, ready)
             await asyncio.to_thread(parts.ready.record, request, ready)
         return ready.frame
@@ -108,6 +113,8 @@ async def serve(arguments: argparse.Namespace, environ: dict[str, str]) -> int:
     try:
         return await _serve(arguments, environ, ready)
     except SprawlError as error:
+        if not self._parts.standing.stands(recorded.digest):
+            return None
         ready.say(b"?" + str(error).encode("utf-8", "surrogateescape"))
         raise
 
@@ -126,6 +133,8 @@ async def _serve(arguments: argparse.Namespace, environ: dict[str, str], ready: 
         if arguments.on_demand:
             idle = config.idle_exit_seconds if arguments.idle_exit is None else arguments.idle_exit
         server = Server(idle_exit_seconds=idle)
+    if arguments.enable_failpoints and environ.get(FAILPOINT):
+        failpoints.install(failpoints.hook_from(environ[FAILPOINT]))
         parts = Parts(config, environ, server)
         server.answerer = Answers(parts)
         try:

@@ -29,6 +29,7 @@ from .provide import Provider
 from .realise import Realiser
 from .repairing import Repairer
 from .selecting import Selector
+from .standing import Standing
 from .store.durability import Durability
 from .store.firstuse import FirstUse
 from .store.origins import Origins
@@ -83,6 +84,7 @@ class Parts:
         self.reserve = Reserve(config.store)
         self.environments = Environments(config.store / "interpreters")
         self.ready = ReadyTable(config.store / "replies")
+        self.standing = Standing(self.store)
         self.transport = Transport(config.limits, environ, self._home)
         self.index = IndexClient(self.transport, config.limits, pages=config.store / "pages")
         self.workers = WorkerPool(config.workers)

@@ -22,6 +22,7 @@ from .errors import FetchError, StoreError
 from .model import Artifact, Digest, Hash, IndexSettings, Pin, Source, digest_of
 from .progress import Transfer
 from .singleflight import SingleFlight
+from .store.failpoints import failpoint
 from .store.firstuse import Release
 from .store.origins import Origin, Origins, manifest_digest
 from .store.reserve import free_bytes
@@ -223,10 +224,12 @@ class Provider:
     ) -> Digest:
         staging = await asyncio.to_thread(self._store.new_staging, "wheel-")
         try:
+            failpoint("fetch.created")
             fetched = await self._fetch(artifact, staging, settings, pin, transfer)
             if not await asyncio.to_thread(self._store.has_entry, fetched.sha256):
                 transfer.stage = "unpack"
                 entry = await self._unpack(fetched, artifact.filename)
+                failpoint("unpack.done")
                 origin = _origin(artifact, pin, fetched.size)
                 await asyncio.to_thread(self._publish, entry, fetched.sha256, origin)
             transfer.stage = "done"
@@ -247,6 +250,7 @@ class Provider:
         fetched = await self._fetcher.fetch(
             artifact, staging, progress=transfer.add, settings=settings, any_of=any_of
         )
+        failpoint("fetch.checked")
         transfer.total = transfer.done = fetched.size
         return fetched
 
@@ -284,6 +288,7 @@ class Provider:
     def _publish(self, entry: Path, digest: Digest, origin: Origin) -> None:
         try:
             self._origins.record(digest, replace(origin, manifest=manifest_digest(entry)))
+            failpoint("origin.recorded")
             self._store.publish_entry(entry, digest)
         finally:
             self._store.remove(entry)

@@ -25,6 +25,7 @@ from .pathsets.pathset import SetEntry, build_set, set_digest
 from .progress import Tally, keep_reporting
 from .selecting import packages_of, refuse_builds, settled
 from .singleflight import SingleFlight
+from .store.failpoints import failpoint
 from .store.manifest import read_summary
 
 if TYPE_CHECKING:
@@ -186,6 +187,7 @@ class Realiser:
                     client_digest=self.client_digest,
                     lock=lock,
                 )
+                failpoint("set.built")
                 self._store.publish_set(staged, name)
         self._published()
         return PathSet(digest=name, path=final, index=index)

@@ -7,6 +7,7 @@
    -1 says that the path must not exist; of directories the size does not count. All must hold.
 2. The file must be this user's own, since marshal trusts its input.
 3. The set must have survived: it is durable, or was made since the machine started.
+4. The entries that its index names must be there. Whoever deletes one by hand gets it back from a daemon.
 """
 
 import hashlib
@@ -35,8 +36,9 @@ def saved_reply(store: str, request: bytes) -> "Optional[bytes]":
         )
         if version != RECORD_FORMAT or not all(_holds(*check) for check in checks):
             return None
-        directory = os.fsdecode(protocol.decode_strings(payload)[1])
-        return payload if _survived(store, directory) else None
+        _, directory, index = protocol.decode_strings(payload)[:3]
+        whole = _survived(store, os.fsdecode(directory)) and _stands(store, index)
+        return payload if whole else None
     except (OSError, EOFError, ValueError, TypeError, IndexError, protocol.ProtocolError):
         # Absent, damaged or of another release: as good as none.
         return None
@@ -50,6 +52,11 @@ def _holds(path: str, ctime_ns: int, size: int, inode: int) -> bool:
     if found.st_ctime_ns != ctime_ns or found.st_ino != inode:
         return False
     return stat.S_ISDIR(found.st_mode) or found.st_size == size
+
+
+def _stands(store: str, index: bytes) -> bool:
+    digests = marshal.loads(index)[6]
+    return all(os.path.lexists(store + "/wheels/" + digest) for digest in digests)
 
 
 def _survived(store: str, directory: str) -> bool:

@@ -85,14 +85,25 @@ def _row(name: str, described: str, size: str) -> Row:
         raise WheelError("record.weak-hash", f"RECORD has {what} for {shown(name)}")
     if not (size.isascii() and size.isdigit()) or len(size) > _MAX_SIZE_DIGITS:
         raise WheelError("record.malformed", f"RECORD has no size for {shown(name)}")
-    encoded = encoded.rstrip("=").replace("-", "+").replace("_", "/")
-    try:
-        digest = binascii.a2b_base64(encoded + "=" * (-len(encoded) % 4), strict_mode=True)
-    except ValueError:
-        digest = b""
+    digest = _digest(encoded, length)
     if len(digest) != length:
         raise WheelError("record.malformed", f"RECORD has a hash that is none for {shown(name)}")
     return Row(algorithm, digest, int(size))
+
+
+def _digest(encoded: str, length: int) -> bytes:
+    """Return the bytes of a hash; empty for what is none.
+
+    The specification asks for base64. Some builders (gmsh's) write hexadecimal digits: for the same number of
+    bytes those are longer, so that no text is both.
+    """
+    try:
+        if len(encoded) == 2 * length:
+            return binascii.unhexlify(encoded)
+        encoded = encoded.rstrip("=").replace("-", "+").replace("_", "/")
+        return binascii.a2b_base64(encoded + "=" * (-len(encoded) % 4), strict_mode=True)
+    except ValueError:
+        return b""
 
 
 def match(rows: Mapping[str, Row], names: Iterable[str], dist_info: str) -> None:

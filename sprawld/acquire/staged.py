@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sprawld.errors import StoreError
 from sprawld.model import Digest, Hash
+from sprawld.store.failpoints import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,6 +50,7 @@ class StagedFile(io.FileIO):
                 # A raw write may be short: near the end of the disk, or when a signal arrives.
                 written += super().write(block[written:]) or 0
             self.size += len(block)
+            failpoint("fetch.block-written")
             return len(block)
 
     def restart(self) -> None:

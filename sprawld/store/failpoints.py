@@ -1,7 +1,8 @@
 """Named points in the store's code where a test may kill the process, fail a call or wait.
 
 1. A failpoint does nothing unless a hook was installed: one comparison with None.
-2. Nothing here reads the environment. The daemon installs `hook_from` only when it was started to be tested.
+2. Nothing here reads the environment. The daemon installs `hook_from` with what SPRAWL_TEST_FAILPOINT says,
+   and only when it was started with --enable-failpoints.
 3. `NAMES` lists every point; a test walks the list, so that a new point is tested the day it appears.
 """
 
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["NAMES", "failpoint", "hook_from", "install"]
 
 NAMES: Final = (
+    "fetch.created",
+    "fetch.block-written",
+    "fetch.checked",
+    "unpack.done",
+    "origin.recorded",
+    "set.built",
+    "reply.made",
+    "pack.made",
+    "repair.set-apart",
+    "repair.published",
     "open.children-made",
     "open.format-written",
     "publish.before-rename",
@@ -58,18 +69,21 @@ def install(hook: Hook | None) -> None:
 def hook_from(specification: str) -> Hook:
     """Return the hook for `name:action` or `name:action:argument`; ValueError tells what is wrong.
 
-    Actions: `kill` (SIGKILL to this process), `enospc`, `eio` (raise that OSError), `pause` (block until
-    something opens the FIFO named by the argument for writing).
+    `name@3` lets the point pass three times first. Actions: `kill` (SIGKILL to this process), `enospc`, `eio`
+    (raise that OSError), `pause` (block until something opens the FIFO named by the argument for writing).
     """
-    name, _, rest = specification.partition(":")
+    point, _, rest = specification.partition(":")
     action, _, argument = rest.partition(":")
+    name, _, passes = point.partition("@")
     if name not in NAMES:
         raise ValueError(f"unknown failpoint {name!r}")
     if action not in ("kill", "pause", *_ERRORS):
         raise ValueError(f"unknown failpoint action {action!r}")
+    # One step of an iterator is atomic: points are passed in several threads.
+    left = iter(range(int(passes or 0)))
 
     def hook(passed: str) -> None:
-        if passed == name:
+        if passed == name and next(left, None) is None:
             _act(action, argument)
 
     return hook

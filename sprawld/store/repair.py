@@ -17,6 +17,7 @@ import stat
 from typing import TYPE_CHECKING, Final, Literal
 
 from . import files, leases, manifest, references
+from .failpoints import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,9 @@ def replace_entry(store: Store, digest: Digest, staged: Path) -> Outcome:
         if not free:
             return "in use"
         store.set_apart(store.entry_path(digest))
+        failpoint("repair.set-apart")
         store.publish_entry(staged, digest)
+        failpoint("repair.published")
     return "repaired"
 
 

@@ -208,6 +208,7 @@ class Store:
         with self._lock, files.writing(f"the store {self.root}"):
             if not self.has_entry(digest):
                 return False
+            failpoint("pack.made")
             self.packs.publish(staged, tag, digest)
             return True
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import sprawld.store
+import sprawld
 from sprawld.store import failpoints
 from tests.support import children
 
@@ -32,7 +32,7 @@ def test_they_are_off_unless_installed() -> None:
 
 def test_the_list_is_that_of_the_code() -> None:
     """Tests walk the list: a point that is not on it would never be tested."""
-    text = "".join(path.read_text() for path in Path(sprawld.store.__path__[0]).glob("*.py"))
+    text = "".join(path.read_text() for path in Path(sprawld.__path__[0]).rglob("*.py"))
     assert set(re.findall(r'failpoint\("([^"]+)"\)', text)) == set(failpoints.NAMES)
 
 
@@ -42,6 +42,15 @@ def test_errors_are_raised_at_their_point_only(action: str, number: int) -> None
     failpoints.failpoint(failpoints.NAMES[1])
     with pytest.raises(OSError, match=os.strerror(number)):
         failpoints.failpoint(NAME)
+
+
+def test_a_point_may_be_passed_some_times_first() -> None:
+    failpoints.install(failpoints.hook_from(f"{NAME}@2:eio"))
+    failpoints.failpoint(NAME)
+    failpoints.failpoint(NAME)
+    for _ in range(2):
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            failpoints.failpoint(NAME)
 
 
 def test_kill_kills() -> None:

@@ -34,10 +34,10 @@ def test_line_endings(ending: str) -> None:
     assert list(parse_record((record_row("a.py", b"x") + ending).encode(), INFO)) == ["a.py"]
 
 
-def test_both_base64_alphabets_mean_one_hash() -> None:
+def test_both_base64_alphabets_and_hexadecimal_digits_mean_one_hash() -> None:
     digest = bytes.fromhex("fb" * 32)
     assert "-" in encoded(digest)
-    for text in (encoded(digest), base64.b64encode(digest).decode()):
+    for text in (encoded(digest), base64.b64encode(digest).decode(), digest.hex(), digest.hex().upper()):
         assert parse_record(f"a,sha256={text},1\n".encode(), INFO)["a"].digest == digest
 
 
@@ -51,7 +51,8 @@ def test_both_base64_alphabets_mean_one_hash() -> None:
         (f"a,sha256={encoded(HASH)},1_0", "record.malformed"),
         (f"a,sha256={encoded(HASH)},\u0661", "record.malformed"),
         (f"a,sha256={encoded(HASH)}," + "9" * 30, "record.malformed"),
-        (f"a,sha256={HASH.hex()},1", "record.malformed"),
+        (f"a,sha256={HASH.hex()[:-2]},1", "record.malformed"),
+        (f"a,sha256={HASH.hex()[:-1]}g,1", "record.malformed"),
         (f"a,sha256={encoded(HASH)[:-1]}!,1", "record.malformed"),
         ("a,sha256=,1", "record.malformed"),
         ('"a,sha256=x,1', "record.malformed"),
@@ -114,3 +115,18 @@ def test_relocate_gives_paths_from_site_packages() -> None:
     names = [row[0] for row in csv.reader(io.StringIO(moved.decode()))]
     assert names == ["demo.py", "../../../bin/a,b", f"{INFO}/RECORD"]
     assert parse_record(moved, INFO)["../../../bin/a,b"] == Row("sha256", HASH, 1)
+
+
+def test_relocate_adds_the_scripts_that_a_set_makes() -> None:
+    content = f"{record_row('demo.py', b'x')}\n{INFO}/RECORD,,\n".encode()
+    moved = relocate(content, {}, "lib/python/site-packages", ["bin/demo", "bin/tool"])
+    rows = list(csv.reader(io.StringIO(moved.decode())))
+    assert rows[2:] == [["../../../bin/demo", "", ""], ["../../../bin/tool", "", ""]]
+
+
+def test_relocate_lists_a_script_once() -> None:
+    rows = [record_row("demo-1.0.data/scripts/demo", b"x"), f"{INFO}/RECORD,,"]
+    places = {"demo-1.0.data/scripts/demo": "bin/demo"}
+    moved = relocate("\n".join(rows).encode(), places, "lib/python/site-packages", ["bin/demo"])
+    names = [row[0] for row in csv.reader(io.StringIO(moved.decode()))]
+    assert names == ["../../../bin/demo", f"{INFO}/RECORD"]
