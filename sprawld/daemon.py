@@ -24,7 +24,7 @@ from virtual_sprawl import protocol
 from . import service
 from .commands import run_command
 from .config import load_config
-from .errors import SprawlError
+from .errors import RequestError, SprawlError
 from .listen import Listener, daemon_lock
 from .parts import Parts
 from .pathsets.setcheck import describe_set
@@ -39,25 +39,27 @@ if TYPE_CHECKING:
 
     from .config import Config
     from .hotpath import Ready
+    from .listen import DaemonLock
     from .progress import Progress
 
-__all__ = ["Answers", "serve"]
+__all__ = ["Answers", "serve", "watch_store"]
 
 log = logging.getLogger(__name__)
 
 TAKE_OVER_SECONDS = 15.0
 """Longer than the grace that a stopping daemon gives its requests."""
-NO_LOCK_FRAME = protocol.encode_frame(protocol.NO_LOCK, b"")
 FAILPOINT = "SPRAWL_TEST_FAILPOINT"
 WATCH_SECONDS = 30.0
 """How long a daemon that nobody asks may outlive its store."""
+NO_LOCK_FRAME = protocol.encode_frame(protocol.NO_LOCK, b"")
 
 
 class Answers:
     """Gives the server its answers."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, lock: DaemonLock) -> None:
         self._parts = parts
+        self._lock = lock
 
     def ready(self, request: bytes) -> bytes | None:
         """Return the reply that is still true from last time."""
@@ -70,6 +72,7 @@ class Answers:
     async def resolve(self, request: bytes, report: Callable[[Progress], None]) -> bytes:
         """Return the reply to a request that has none ready."""
         parts = self._parts
+        self._require_store()
         question = ResolveRequest.from_payload(request)
         recorded = await asyncio.to_thread(self._recall, request)
         if recorded is not None:
@@ -81,10 +84,10 @@ class Answers:
         answer = await parts.realiser.realise(question, environment, report)
         if answer is None:
             return NO_LOCK_FRAME
+        failpoints.failpoint("reply.made")
         ready, keep = answer
         parts.used(ready.lock, ready.digest)
         if keep:
-        failpoints.failpoint("reply.made")
             parts.ready.put(request, ready)
             await asyncio.to_thread(parts.ready.record, request, ready)
         return ready.frame
@@ -93,12 +96,24 @@ class Answers:
         self, command: str, arguments: Mapping[str, object], report: Callable[[Progress], None]
     ) -> object:
         """Run a command of the tools."""
+        if command != "stop":
+            self._require_store()
         return await run_command(self._parts, command, arguments, report)
+
+    def _require_store(self) -> None:
+        """Stop when the store was removed: it is not ours to make anew, another daemon may be at it."""
+        if self._lock.is_lost():
+            self._parts.server.stop()
+            raise RequestError(
+                "daemon.stopping", "the store was removed under the daemon", hint="run the command again"
+            )
 
     def _recall(self, request: bytes) -> Ready | None:
         """Return the reply that an earlier daemon recorded, if its set is still there and trusted."""
         recorded = self._parts.ready.recall(request)
         if recorded is None or not self._parts.store.has_set(recorded.digest):
+            return None
+        if not self._parts.standing.stands(recorded.digest):
             return None
         described = describe_set(self._parts.store.set_path(recorded.digest))
         # A set of an older release is made anew once; until then its own interpreter runs on as it was.
@@ -113,19 +128,19 @@ async def serve(arguments: argparse.Namespace, environ: dict[str, str]) -> int:
     try:
         return await _serve(arguments, environ, ready)
     except SprawlError as error:
-        if not self._parts.standing.stands(recorded.digest):
-            return None
         ready.say(b"?" + str(error).encode("utf-8", "surrogateescape"))
         raise
 
 
 async def _serve(arguments: argparse.Namespace, environ: dict[str, str], ready: ReadyPipe) -> int:
+    if arguments.enable_failpoints and environ.get(FAILPOINT):
+        failpoints.install(failpoints.hook_from(environ[FAILPOINT]))
     config = load_config(environ)
     inherited = service.inherited_socket()
     # A service manager's daemon takes over from one that a client started; among equals the first stays.
     patience = TAKE_OVER_SECONDS if inherited is not None else 0.0
-    with daemon_lock(config.store, patience=patience) as ours:
-        if not ours:
+    with daemon_lock(config.store, patience=patience) as lock:
+        if lock is None:
             log.info("another daemon serves %s", config.store)
             ready.say(b"")
             return 0
@@ -133,14 +148,12 @@ async def _serve(arguments: argparse.Namespace, environ: dict[str, str], ready: 
         if arguments.on_demand:
             idle = config.idle_exit_seconds if arguments.idle_exit is None else arguments.idle_exit
         server = Server(idle_exit_seconds=idle)
-    if arguments.enable_failpoints and environ.get(FAILPOINT):
-        failpoints.install(failpoints.hook_from(environ[FAILPOINT]))
         parts = Parts(config, environ, server)
-        server.answerer = Answers(parts)
+        server.answerer = Answers(parts, lock)
         try:
             await asyncio.to_thread(_prepare, parts)
             parts.tidy()
-            await _listen(config, inherited, server, ready)
+            await _listen(config, inherited, server, ready, lock)
         finally:
             await parts.close()
     return 0
@@ -167,7 +180,9 @@ def _record_program(store: Path) -> None:
         partial.replace(store / "daemon")
 
 
-async def _listen(config: Config, inherited: socket.socket | None, server: Server, ready: ReadyPipe) -> None:
+async def _listen(
+    config: Config, inherited: socket.socket | None, server: Server, ready: ReadyPipe, lock: DaemonLock
+) -> None:
     sockets: list[socket.socket] = []
     notifier = service.Notifier()
     paths = dict.fromkeys((config.socket, config.store / "run" / "sock"))
@@ -188,10 +203,22 @@ async def _listen(config: Config, inherited: socket.socket | None, server: Serve
             ready.say(b"\n")
 
         alive = asyncio.create_task(notifier.keep_alive(lambda: not server.stopping))
+        watch = asyncio.create_task(watch_store(lock, server))
         try:
             await server.serve(sockets, on_listening, notifier.stopping)
         finally:
             alive.cancel()
+            watch.cancel()
+
+
+async def watch_store(lock: DaemonLock, server: Server) -> None:
+    """Stop the daemon once its store was removed, even if nobody asks for anything."""
+    while True:
+        if lock.is_lost():
+            log.warning("the store was removed: stopping")
+            server.stop()
+            return
+        await asyncio.sleep(WATCH_SECONDS)
 
 
 def _handle_signals(server: Server) -> None:

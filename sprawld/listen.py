@@ -1,7 +1,8 @@
 """The socket and the daemon's lock: who may serve this store, and where.
 
 1. One daemon per store: an flock on `<store>/daemon.lock`, taken before anything is unlinked or bound, held
-   for life. A pid is never trusted; the kernel frees the lock when its holder dies.
+   for life. A pid is never trusted; the kernel frees the lock when its holder dies. A daemon whose lock file
+   is no longer the one in the store (somebody removed the store) has lost that right.
 2. The socket lies in a directory of this user with mode 0700, checked before bind. It is bound by ourselves
    under a tight umask: asyncio, given a path, unlinks and steals a live socket.
 3. The store's own `run/sock` is always served too, so that a process without XDG_RUNTIME_DIR (cron, a
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Listener", "daemon_lock", "private_directory"]
+__all__ = ["DaemonLock", "Listener", "daemon_lock", "private_directory"]
 
 BACKLOG = 512
 """A full backlog refuses at once with EAGAIN; a test suite may start hundreds of Pythons together."""
@@ -57,9 +58,26 @@ def private_directory(path: Path) -> None:
         path.chmod(0o700)
 
 
+class DaemonLock:
+    """The right to serve a store, for as long as its lock file is the one that was locked."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    def is_lost(self) -> bool:
+        """Tell whether the store was removed, or replaced by another one; one stat."""
+        try:
+            return not os.path.samestat(os.lstat(self._path), os.fstat(self._descriptor))
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False  # a disk that does not answer is no other store
+
+
 @contextlib.contextmanager
-def daemon_lock(store: Path, *, patience: float = 0.0) -> Iterator[bool]:
-    """Hold the right to serve `store`; yields False when another daemon has it.
+def daemon_lock(store: Path, *, patience: float = 0.0) -> Iterator[DaemonLock | None]:
+    """Hold the right to serve `store`; yields None when another daemon has it.
 
     With `patience`, seconds, the other daemon is asked to stop and waited for.
     """
@@ -76,7 +94,9 @@ def daemon_lock(store: Path, *, patience: float = 0.0) -> Iterator[bool]:
             give_up = time.monotonic() + patience
             while not (ours := _try_lock(descriptor)) and time.monotonic() < give_up:
                 time.sleep(TAKE_OVER_PAUSE_SECONDS)
-        yield ours
+        lock = DaemonLock(path, descriptor)
+        # Removed between the open and the lock: what is locked guards nothing.
+        yield lock if ours and not lock.is_lost() else None
     finally:
         # Never unlinked: a path that is locked, removed and made anew would be two locks.
         os.close(descriptor)

@@ -39,7 +39,7 @@ _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLO
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _READ_ONLY_DIRECTORY: Final = 0o555
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RECORD_HINT: Final = "if you trust it all the same, add its name to `allow-bad-record` in your configuration"
 _PYTHON_SCRIPT: Final = b"#!python"
 
@@ -123,7 +123,7 @@ class _Staged:
         own_record = f"{self._wheel.dist_info}/RECORD"
         for file in self._wheel.files:
             name = file.member.name
-            if name == own_record and rows and self._wheel.moved:
+            if name == own_record and rows and (self._wheel.moved or self._generated):
                 self._write(file, [self._relocated_record(file)], None)
             elif file.member.size <= inflate.WHOLE_BYTES:
                 self._write(file, [inflate.content(self._archive, file.member)], rows.get(name))
@@ -142,7 +142,12 @@ class _Staged:
 
     def _relocated_record(self, file: Placed) -> bytes:
         content = inflate.content(self._archive, file.member)
-        return record.relocate(content, self._wheel.moved, SITE_PACKAGES)
+        return record.relocate(content, self._wheel.moved, SITE_PACKAGES, self._generated)
+
+    @property
+    def _generated(self) -> list[str]:
+        """The scripts that every path set writes for its own interpreter."""
+        return [f"bin/{name}" for names in self._wheel.entry_points.values() for name in sorted(names)]
 
     def _write(self, file: Placed, pieces: Iterable[bytes], row: Row | None) -> None:
         member, path = file

@@ -43,7 +43,8 @@ DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+# EFBIG: a limit on the size of files, as `ulimit -f` sets.
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # statfs(2), f_type: the file systems on which another machine may hold the same file open. FUSE is among them
 # because it may be sshfs; the price of a wrong guess is only a slower journal.

@@ -89,7 +89,11 @@ def publications(root: Path) -> Iterator[Published]:
     """
     kinds: tuple[Kind, ...] = ("sets", "wheels")
     for kind in kinds:
-        for name in os.listdir(root / kind):
+        try:
+            names = os.listdir(root / kind)
+        except FileNotFoundError:  # the store was removed under the running daemon
+            continue
+        for name in names:
             item = look(root, kind, name) if is_name(kind, name) else None
             if item is not None:
                 yield item

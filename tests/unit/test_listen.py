@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import socket
 import stat
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sprawld.daemon import watch_store
 from sprawld.errors import StoreError
 from sprawld.listen import Listener, daemon_lock, private_directory
+from sprawld.server import Server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,10 +23,37 @@ if TYPE_CHECKING:
 def test_one_daemon_per_store(tmp_path: Path) -> None:
     store = tmp_path / "cache" / "virtual-sprawl"
     with daemon_lock(store) as first, daemon_lock(store) as second:
-        assert (first, second) == (True, False)
+        assert first is not None
+        assert second is None
     with daemon_lock(store) as again:
         assert again
     assert stat.S_IMODE(store.stat().st_mode) == 0o700
+
+
+def test_a_lock_in_a_store_that_was_removed_is_lost(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with daemon_lock(store) as lock:
+        assert lock is not None
+        assert not lock.is_lost()
+        shutil.rmtree(store)
+        assert lock.is_lost()
+        with daemon_lock(store) as other:
+            assert other is not None
+            assert lock.is_lost()
+            assert not other.is_lost()
+        tmp_path.chmod(0o700)
+
+
+def test_an_idle_daemon_notices_that_its_store_was_removed(tmp_path: Path) -> None:
+    async def watch() -> bool:
+        with daemon_lock(tmp_path / "store") as lock:
+            assert lock is not None
+            server = Server()
+            shutil.rmtree(tmp_path / "store")
+            await watch_store(lock, server)
+            return server.stopping
+
+    assert asyncio.run(watch())
 
 
 def test_the_socket_is_private_and_takes_a_dead_ones_place(tmp_path: Path) -> None:
