@@ -122,14 +122,24 @@ def _some(names: Iterable[str]) -> str:
     return f"{shown(first)} and {len(others)} more" if others else shown(first)
 
 
-def relocate(content: bytes, places: Mapping[str, str], site_packages: str) -> bytes:
+def relocate(
+    content: bytes, places: Mapping[str, str], site_packages: str, scripts: Iterable[str] = ()
+) -> bytes:
     """Return RECORD with the paths of the files where they were put, as an installer has to write it.
 
     places: member name -> path from the entry's root, for the members that do not lie where RECORD says.
+    scripts: paths from the entry's root that only a path set has, since they name its interpreter. Their rows
+    have no hash and no size.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
+    listed = set()
     for name, described, size in _fields(content):
         path = posixpath.relpath(places[name], site_packages) if name in places else name
+        listed.add(path)
         writer.writerow((path, described, size))
+    for script in scripts:
+        path = posixpath.relpath(script, site_packages)
+        if path not in listed:
+            writer.writerow((path, "", ""))
     return text.getvalue().encode()
