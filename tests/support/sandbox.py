@@ -26,8 +26,8 @@ class Sandbox:
         self.root = root
         self.home = root / "home"
         self.runtime = root / "run"
-        self.home.mkdir(parents=True)
-        self.runtime.mkdir(mode=0o700)
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.runtime.mkdir(mode=0o700, exist_ok=True)
         self.environ = {
             "HOME": str(self.home),
             "PATH": f"{SCRIPTS}:/usr/bin:/bin",
