@@ -106,6 +106,7 @@ _BY_CLASS: Final[dict[type[SprawlError], dict[str, str]]] = {
         "lock.invalid": "the lockfile parses, but a value in it has the wrong type or form",
         "lock.unsupported": "the lockfile's version or format is not one this release reads",
         "lock.not-pinned": "a requirements file is not a lock: some requirement is not pinned",
+        "lock.newer": "the lockfile is of a later minor version than this release knows (a warning)",
         "lock.stale": "the lockfile does not fit the project file beside it",
         "lock.foreign-owner": "the lockfile belongs to another user",
         "lock.world-writable": "the lockfile or its directory can be changed by any user",

@@ -19,6 +19,8 @@ import tomli
 
 from sprawld.errors import LockError, SelectionError, SprawlError
 
+from .remedies import remedy_for
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -72,13 +74,13 @@ class Fault(Exception):  # noqa: N818 - never leaves this wing; `reading` makes 
         self.crumbs.insert(0, crumb)
 
     def error(self, path: Path) -> SprawlError:
-        """Return the error for the file at `path`."""
+        """Return the error for the file at `path`; where the fault names no remedy, with that of its code."""
         where = ".".join(self.crumbs)
         kind = SelectionError if self.code.startswith("select.") else LockError
         return kind(
             self.code,
             f"{path}: {where}: {self.message}" if where else f"{path}: {self.message}",
-            hint=self.hint,
+            hint=self.hint or remedy_for(self.code, path),
         )
 
 

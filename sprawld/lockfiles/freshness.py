@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from ._toml import Fault, get, table
+from .remedies import warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,7 @@ def pipfile_warnings(pipfile: Table, meta: Table) -> tuple[str, ...]:
 
 
 def _warnings(
-    document: Table, file: str, remedy: str, expected: str, contents: Iterator[str]
+    document: Table, file: str, command: str, expected: str, contents: Iterator[str]
 ) -> tuple[str, ...]:
     digest = expected.removeprefix("sha256:")
     try:
@@ -55,7 +56,8 @@ def _warnings(
             return ()
     except (Fault, TypeError, ValueError, RecursionError):
         return ()
-    return (f"{file} changed after the lock was written; `{remedy}` brings it up to date",)
+    remedy = f"bring the lock up to date with `{command}`"
+    return (warning("lock.stale", f"{file} changed after the lock was written", remedy),)
 
 
 def _poetry_contents(pyproject: Table) -> Iterator[str]:

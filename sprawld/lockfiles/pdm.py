@@ -27,6 +27,7 @@ from .markers import holds, python_allowed
 from .pdm_project import DEFAULT, DEV, PdmProject, from_pyproject
 from .pdm_targets import check_targets
 from .pyproject import read_pyproject
+from .remedies import earlier_release
 from .wanted import active_extras, active_groups
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ _OLDEST: Final = (2, 0)
 _NEWEST: Final = (4, 5)
 # Real locks have up to five entries of one package, versions and sets of extras together.
 _MAXIMUM_ENTRIES: Final = 1_000
-_RELOCK: Final = "write the lock anew with `pdm lock`"
 _LEADING_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _INHERIT: Final = "inherit_metadata"
 
@@ -84,7 +84,6 @@ class PdmLock:
                 raise Fault(
                     "lock.stale",
                     f"a pdm.lock without the strategy {_INHERIT} needs the pyproject.toml it was made from",
-                    hint=_RELOCK,
                 )
             found.sort(key=lambda item: item[0].name)
             default = Source(
@@ -130,7 +129,6 @@ class PdmLock:
                     raise Fault(
                         "lock.duplicate-package",
                         f"{name} {other.version} and {entry.version} apply at the same time",
-                        hint=_RELOCK,
                     )
                 for text in entry.dependencies:
                     parents.setdefault(_leading_name(text), set()).add(name)
@@ -191,11 +189,12 @@ def _leading_name(requirement: str) -> str:
 def _version(metadata: Table) -> str:
     text = get(metadata, "lock_version", str)
     if text is None:
-        raise Fault("lock.unsupported", "a pdm.lock without lock_version (2020) is not read", hint=_RELOCK)
+        raise Fault("lock.unsupported", "a pdm.lock without lock_version (2020) is not read")
     parts = text.split(".")
     if not (len(parts) <= 4 and all(part.isdecimal() and part.isascii() and len(part) < 5 for part in parts)):
         raise Fault("lock.invalid", f"metadata.lock_version: not a version: {shown(repr(text))}")
     version = (int(parts[0]), int(parts[1]) if len(parts) > 1 else 0)
     if not _OLDEST <= version <= _NEWEST:
-        raise Fault("lock.unsupported", f"pdm.lock version {text} is not read, only 2 to 4.5", hint=_RELOCK)
+        hint = earlier_release("pdm") if version > _NEWEST else ""
+        raise Fault("lock.unsupported", f"pdm.lock version {text} is not read, only 2 to 4.5", hint=hint)
     return text

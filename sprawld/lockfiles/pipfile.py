@@ -26,6 +26,7 @@ from .artifacts import package_name
 from .freshness import pipfile_warnings
 from .local_name import local_project
 from .pipfile_entry import Entry, Index, from_table
+from .remedies import earlier_release
 from .sources import index_url
 from .wanted import active_extras, active_groups
 
@@ -42,7 +43,6 @@ _META: Final = "_meta"
 _DEFAULT: Final = NormalizedName("default")
 _DEVELOP: Final = NormalizedName("develop")
 _OPTION_NAME: Final = NormalizedName("dev")
-_RELOCK: Final = "write the lock anew with `pipenv lock`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,8 @@ def read(path: Path, root: Path | None = None) -> PipfileLock:
         meta = table(document, _META)
         spec = get(meta, "pipfile-spec", int)
         if spec is not None and spec > _NEWEST_SPEC:
-            raise Fault("lock.unsupported", f"Pipfile.lock spec {spec} is not read, only 6", hint=_RELOCK)
+            hint = earlier_release("pipfile")
+            raise Fault("lock.unsupported", f"Pipfile.lock spec {spec} is not read, only 6", hint=hint)
         requires = table(meta, "requires")
         sections = _sections(document)
         entries = [entry for section in sections.values() for entry in section.values()]
@@ -185,7 +186,7 @@ def _section(document: Table, section: str) -> dict[NormalizedName, Entry]:
                     invalid(f"expected object, got {type(item).__name__}")
                 entry = from_table(name, item)
                 if entry.name in found:
-                    raise Fault("lock.duplicate-package", "listed twice, spelled differently", hint=_RELOCK)
+                    raise Fault("lock.duplicate-package", "listed twice, spelled differently")
                 found[entry.name] = entry
     return found
 

@@ -24,6 +24,7 @@ from .markers import holds
 from .poetry_constraints import parse_constraint
 from .poetry_project import MAIN, PoetryProject, from_pyproject
 from .pyproject import read_pyproject
+from .remedies import earlier_release, warning
 from .wanted import active_extras, active_groups
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ __all__ = ["PoetryLock", "read"]
 _NEWEST: Final = (2, 1)
 # Real locks have up to five versions of one package.
 _MAXIMUM_VERSIONS: Final = 1_000
-_RELOCK: Final = "write the lock anew with `poetry lock`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,6 @@ class PoetryLock:
                     raise Fault(
                         "lock.stale",
                         "a poetry.lock from before version 2.1 needs the pyproject.toml it was made from",
-                        hint=_RELOCK,
                     )
                 found = poetry_walk.select(
                     self.packages, self.settings, environment, groups=groups, extras=extras
@@ -142,7 +141,6 @@ def _check_single(packages: list[Package]) -> None:
             raise Fault(
                 "lock.duplicate-package",
                 f"{package.name} {package.version} and {following.version} apply at the same time",
-                hint=_RELOCK,
             )
 
 
@@ -172,7 +170,9 @@ def read(path: Path, root: Path | None = None) -> PoetryLock:
     pyproject = read_pyproject(path.parent)
     with reading(pyproject.path):
         settings = from_pyproject(pyproject)
-    newer = (f"poetry.lock {version[0]}.{version[1]} is newer than this release knows",)
+    newer = warning(
+        "lock.newer", f"poetry.lock {version[0]}.{version[1]} is read as 2.1", earlier_release("poetry")
+    )
     text = "without version" if version == (0, 0) else f"{version[0]}.{version[1]}"
     return PoetryLock(
         path=path,
@@ -188,7 +188,7 @@ def read(path: Path, root: Path | None = None) -> PoetryLock:
         extras=extras if version >= (1, 0) else frozenset(settings.extras),
         settings=settings,
         has_project_file=pyproject.exists,
-        warnings=(newer if version > _NEWEST else ()) + poetry_warnings(pyproject.tables, content_hash),
+        warnings=((newer,) if version > _NEWEST else ()) + poetry_warnings(pyproject.tables, content_hash),
     )
 
 
@@ -209,6 +209,6 @@ def _version(metadata: Table) -> tuple[int, int]:
         raise Fault(
             "lock.unsupported",
             f"poetry.lock version {shown(text)} is not read, only 1.0 to 2.1",
-            hint=_RELOCK,
+            hint=earlier_release("poetry") if version > _NEWEST else "",
         )
     return version

@@ -23,6 +23,7 @@ from .artifacts import package_name
 from .markers import Marker, holds, parse_marker, python_allowed
 from .pylock_files import ASK_INDEX, pin
 from .pyproject import read_pyproject
+from .remedies import earlier_release, warning
 from .wanted import active_extras
 
 if TYPE_CHECKING:
@@ -120,12 +121,13 @@ def read(path: Path) -> PylockLock:
         project = _project(path, document)
         version = str(pylock.lock_version)
         newer = pylock.lock_version > Version("1.0")
+        remedy = earlier_release("pylock")
         return PylockLock(
             path=path,
             format=f"pylock {version}",
             project=project,
             inputs=(path, path.parent / "pyproject.toml"),
-            warnings=(f"lock-version {version} is newer than 1.0: parts of it are not understood",)
+            warnings=(warning("lock.newer", f"lock-version {version} is read as 1.0", remedy),)
             if newer
             else (),
             requires_python=get(document, "requires-python", str),
@@ -171,7 +173,7 @@ def _validate(softened: dict[str, Any]) -> Pylock:
     try:
         return Pylock.from_dict(softened)
     except PylockUnsupportedVersionError as error:
-        raise Fault("lock.unsupported", shown(error)) from None
+        raise Fault("lock.unsupported", shown(error), hint=earlier_release("pylock")) from None
     except (PylockValidationError, ValueError) as error:
         hint = "pipenv's own lock is Pipfile.lock" if softened.get("created-by") == "pipenv" else ""
         raise Fault("lock.invalid", shown(error), hint=hint) from None

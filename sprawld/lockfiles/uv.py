@@ -16,9 +16,10 @@ from . import uv_walk
 from ._toml import Fault, Table, each, get, read_toml, reading, require, strings, table
 from .artifacts import package_name
 from .pyproject import Pyproject, read_pyproject
+from .remedies import earlier_release
 from .uv_fresh import differences
 from .uv_package import edge_groups, markers, packages, requirement
-from .uv_roots import RELOCK, conflict_item, find_roots
+from .uv_roots import conflict_item, find_roots
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,8 +112,9 @@ def _warnings(lock: UvLock) -> tuple[str, ...]:
 def _check_version(document: Table) -> None:
     version = get(document, "version", int)
     if version != VERSION or "distribution" in document:
+        hint = earlier_release("uv") if version is not None and version > VERSION else ""
         raise Fault(
-            "lock.unsupported", f"uv lock version {version} is not read, only version {VERSION}", hint=RELOCK
+            "lock.unsupported", f"uv lock version {version} is not read, only version {VERSION}", hint=hint
         )
 
 

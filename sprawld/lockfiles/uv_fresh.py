@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from ._toml import Fault, Table, get, strings, table, tables
 from .pyproject import group_requirements
+from .remedies import warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +50,8 @@ def differences(package: Package, pyproject: Pyproject) -> str | None:
     if not found:
         return None
     listed = ", ".join(sorted(set(found))[:_LISTED])
-    return f"{pyproject.path} changed after it was locked ({listed}): run `uv lock`"
+    message = f"{pyproject.path} changed after it was locked ({listed})"
+    return warning("lock.stale", message, "bring the lock up to date with `uv lock`")
 
 
 def _declared(pyproject: Pyproject, group: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ Specification: uv's documentation of projects, workspaces and dependency groups.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ._toml import Fault, strings, table
 from .artifacts import package_name
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from .uv import UvLock
     from .uv_package import Edge, Package
 
-__all__ = ["RELOCK", "Start", "conflict_item", "default_groups", "find_roots", "start"]
-
-RELOCK: Final = "write the lock anew with `uv lock`"
+__all__ = ["Start", "conflict_item", "default_groups", "find_roots", "start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ def _local(lock: UvLock, name: NormalizedName) -> Package:
     for package in lock.by_name.get(name, ()):
         if package.is_local:
             return package
-    raise Fault("lock.stale", f"project {name} is not in the lock", hint=RELOCK)
+    raise Fault("lock.stale", f"project {name} is not in the lock")
 
 
 def _workspace_root(lock: UvLock) -> tuple[Package, ...]:
@@ -164,6 +162,6 @@ def _refuse_unknown(
     in_project = {package_name(name): filled for name, filled in declared}
     for name in sorted(missing):
         if in_project.get(name):
-            raise Fault("lock.stale", f"{kind} {name!r} of {lock.pyproject.path} is not locked", hint=RELOCK)
+            raise Fault("lock.stale", f"{kind} {name!r} of {lock.pyproject.path} is not locked")
         if name not in in_project:
             raise Fault(f"select.unknown-{kind}", f"there is no {kind} {name!r}")

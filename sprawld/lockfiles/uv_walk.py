@@ -19,7 +19,7 @@ from ._toml import Fault, shown
 from .markers import holds
 from .uv_files import pin
 from .uv_python import check_groups, check_lock
-from .uv_roots import RELOCK, Start, conflict_item, start
+from .uv_roots import Start, conflict_item, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -49,7 +49,6 @@ def select(lock: UvLock, environment: Environment, wanted: Wanted) -> tuple[Pin,
             raise Fault(
                 "lock.duplicate-package",
                 f"{package.name} {known.version} and {package.version} apply at the same time",
-                hint=RELOCK,
             )
         via.setdefault(package.name, set()).add(parent)
     root = lock.path.parent
@@ -162,7 +161,7 @@ def _target(lock: UvLock, edge: Edge, environment: Environment) -> Package:
     if len(found) == 1:
         return found[0]
     if not locked:
-        raise Fault("lock.stale", f"{edge.name} is depended on and not in the lock", hint=RELOCK)
+        raise Fault("lock.stale", f"{edge.name} is depended on and not in the lock")
     raise Fault(
         "lock.invalid", f"{edge.name} {shown(edge.version or '')}: names {len(found)} packages of the lock"
     )
