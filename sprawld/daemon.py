@@ -87,6 +87,7 @@ class Answers:
         failpoints.failpoint("reply.made")
         ready, keep = answer
         parts.used(ready.lock, ready.digest)
+        parts.lock_gave(ready.lock, question.fields)
         if keep:
             parts.ready.put(request, ready)
             await asyncio.to_thread(parts.ready.record, request, ready)
@@ -134,7 +135,7 @@ async def serve(arguments: argparse.Namespace, environ: dict[str, str]) -> int:
 
 async def _serve(arguments: argparse.Namespace, environ: dict[str, str], ready: ReadyPipe) -> int:
     if arguments.enable_failpoints and environ.get(FAILPOINT):
-        failpoints.install(failpoints.hook_from(environ[FAILPOINT]))
+        failpoints.enable(environ[FAILPOINT])
     config = load_config(environ)
     inherited = service.inherited_socket()
     # A service manager's daemon takes over from one that a client started; among equals the first stays.
@@ -142,7 +143,7 @@ async def _serve(arguments: argparse.Namespace, environ: dict[str, str], ready: 
     with daemon_lock(config.store, patience=patience) as lock:
         if lock is None:
             log.info("another daemon serves %s", config.store)
-            ready.say(b"")
+            ready.say(b"=")
             return 0
         idle = 0.0
         if arguments.on_demand:
@@ -238,7 +239,8 @@ def _handle_signals(server: Server) -> None:
 class ReadyPipe:
     """What the client that started this daemon is told, once.
 
-    A line feed: it listens. `?` and a text: why it does not. Nothing: another daemon serves the store.
+    A line feed: it listens. `=`: another daemon serves the store. `?` and a text: why it does not listen.
+    A daemon that dies says nothing.
     """
 
     def __init__(self, descriptor: int | None) -> None:

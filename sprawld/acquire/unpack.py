@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from sprawld.errors import StoreError, WheelError
 from sprawld.store import manifest
+from sprawld.store.failpoints import failpoint
 from sprawld.store.manifest import ManifestFile, ManifestSummary
 
 from . import inflate, record
@@ -129,6 +130,7 @@ class _Staged:
                 self._write(file, [inflate.content(self._archive, file.member)], rows.get(name))
             else:
                 self._write(file, inflate.pieces(self._archive, file.member), rows.get(name))
+        failpoint("unpack.before-manifest")
         summary = self._summary(filename, digest, boot_id)
         # Not before: a read-only directory takes no more files. The root stays writable, to be renamed.
         for directory in self._directories:
@@ -161,6 +163,7 @@ class _Staged:
         recorded = digest if row is None or row.algorithm == "sha256" else hashlib.new(row.algorithm)
         size = 0
         descriptor = os.open(path, _CREATE, mode, dir_fd=self._root)
+        failpoint("unpack.file-made")
         try:
             for piece in pieces:
                 digest.update(piece)

@@ -12,6 +12,7 @@ import sys
 import traceback
 
 from sprawld.errors import RequestError, SprawlError
+from sprawld.store import failpoints
 
 from .job import UnpackJob, failure_line, success_line
 from .unpack import unpack_wheel
@@ -25,6 +26,8 @@ UMASK = 0o022
 def main() -> None:
     """Serve jobs until the end of standard input."""
     os.umask(UMASK)
+    if sys.argv[1:]:
+        failpoints.enable(sys.argv[1])
     # A job makes ten thousands of tuples and no cycles worth looking for; counting does the rest.
     gc.disable()
     # Results have a descriptor of their own: whatever a library may print goes to the log.

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sprawld.errors import RequestError, SprawlError, StoreError
+from sprawld.store import failpoints
 
 from .job import MAX_LINE_BYTES, UnpackJob, read_result
 from .membernames import shown
@@ -68,7 +69,7 @@ class WorkerPool:
         """Start nothing yet. `command` is for tests that need a worker that misbehaves."""
         self._limit = max(1, count)
         self._idle_seconds = idle_seconds
-        self._command = tuple(command or _COMMAND)
+        self._command = tuple(command or (*_COMMAND, *failpoints.arguments()))
         self._taken = 0  # slots in use: busy workers, and those about to be
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap: size negated, number
         self._numbers = itertools.count()

@@ -1,4 +1,4 @@
-"""Named points in the store's code where a test may kill the process, fail a call or wait.
+"""Named points in the daemon's code where a test may kill the process, fail a call or wait.
 
 1. A failpoint does nothing unless a hook was installed: one comparison with None.
 2. Nothing here reads the environment. The daemon installs `hook_from` with what SPRAWL_TEST_FAILPOINT says,
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
     Hook = Callable[[str], None]
 
-__all__ = ["NAMES", "failpoint", "hook_from", "install"]
+__all__ = ["NAMES", "arguments", "enable", "failpoint", "hook_from", "install"]
 
 NAMES: Final = (
     "fetch.created",
     "fetch.block-written",
     "fetch.checked",
+    "unpack.file-made",
+    "unpack.before-manifest",
     "unpack.done",
     "origin.recorded",
     "set.built",
@@ -52,6 +54,7 @@ NAMES: Final = (
 _ERRORS: Final = {"enospc": errno.ENOSPC, "eio": errno.EIO}
 
 _hook: Hook | None = None
+_specification = ""
 
 
 def failpoint(name: str) -> None:
@@ -66,18 +69,31 @@ def install(hook: Hook | None) -> None:
     _hook = hook
 
 
+def enable(specification: str) -> None:
+    """Install `hook_from(specification)`, here and in the workers that are started from now on."""
+    global _specification
+    install(hook_from(specification))
+    _specification = specification
+
+
+def arguments() -> tuple[str, ...]:
+    """Return what to tell a worker on its command line: nothing, unless failpoints were enabled."""
+    return (_specification,) if _specification else ()
+
+
 def hook_from(specification: str) -> Hook:
     """Return the hook for `name:action` or `name:action:argument`; ValueError tells what is wrong.
 
-    `name@3` lets the point pass three times first. Actions: `kill` (SIGKILL to this process), `enospc`, `eio`
-    (raise that OSError), `pause` (block until something opens the FIFO named by the argument for writing).
+    `name@3` lets the point pass three times first. Actions: `kill` (SIGKILL to this process), `kill-parent`
+    (the same to the daemon that this worker belongs to), `enospc`, `eio` (raise that OSError), `pause` (block
+    until something opens the FIFO named by the argument for writing).
     """
     point, _, rest = specification.partition(":")
     action, _, argument = rest.partition(":")
     name, _, passes = point.partition("@")
     if name not in NAMES:
         raise ValueError(f"unknown failpoint {name!r}")
-    if action not in ("kill", "pause", *_ERRORS):
+    if action not in ("kill", "kill-parent", "pause", *_ERRORS):
         raise ValueError(f"unknown failpoint action {action!r}")
     # One step of an iterator is atomic: points are passed in several threads.
     left = iter(range(int(passes or 0)))
@@ -92,6 +108,8 @@ def hook_from(specification: str) -> Hook:
 def _act(action: str, argument: str) -> None:
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    elif action == "kill-parent":
+        os.kill(os.getppid(), signal.SIGKILL)
     elif action == "pause":
         os.close(os.open(argument, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
     else:

@@ -77,3 +77,11 @@ def test_a_repair_that_is_killed_half_way_is_made_good(sandbox: Sandbox, project
     # Without a word to anybody: the next run finds what is missing and has it brought in.
     assert sandbox.sprawl("run", "script.py", cwd=project).stdout == "alpha\n"
     assert sandbox.ctl("verify", "--all")["problems"] == []
+
+
+@pytest.mark.parametrize("point", ["unpack.file-made", "unpack.before-manifest"])
+def test_a_daemon_that_dies_while_a_worker_unpacks(sandbox: Sandbox, project: Path, point: str) -> None:
+    with daemon(sandbox, "--enable-failpoints", failpoint=f"{point}:kill-parent") as process:
+        assert sandbox.sprawl("run", "script.py", cwd=project).stdout == "alpha\n"
+        assert process.wait(60) == -signal.SIGKILL
+    assert sandbox.ctl("verify", "--all")["problems"] == []

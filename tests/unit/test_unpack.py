@@ -252,7 +252,7 @@ def test_a_file_that_may_not_be_written(tmp_path: Path, entry: Path) -> None:
             unpack(wheel, entry)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert refused.value.code == "store.unwritable"
+    assert refused.value.code == "disk.full"
 
 
 @pytest.fixture
