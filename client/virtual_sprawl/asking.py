@@ -31,6 +31,9 @@ IDLE_SECONDS = 300.0
 # Commands that never are at work for long: a daemon that hangs must not hang who looks after it.
 _SHORT = ("status", "stop")
 
+# One may have been killed; the next one that dies will not live the third time either.
+_DEATHS = 1
+
 _FIRST_PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.05
 
@@ -50,15 +53,17 @@ class Question:
         request: "Optional[bytes]",
         on_progress: "Optional[OnProgress]" = None,
         may_start: bool = True,
-        patience: float = PATIENCE_SECONDS,
+        patience: "Optional[float]" = None,
     ) -> None:
         self._frame = frame
         self._request = request
         self._on_progress = on_progress
         self._may_start = may_start
-        self._give_up = monotonic() + patience
+        self._give_up = monotonic() + (PATIENCE_SECONDS if patience is None else patience)
         self._answer_by = self._give_up
         self._pause = _FIRST_PAUSE_SECONDS
+        self._deaths = 0
+        """Daemons that were started and ended without a word."""
 
     def ask(self, error: "Optional[Unanswered]" = None, connection: "Optional[Connection]" = None) -> "Reply":
         """Return kind and payload of the reply. Raises Refusal.
@@ -68,7 +73,7 @@ class Question:
         try:
             while True:
                 if error is not None:
-                    saved = self._recover(str(error))
+                    saved = self._recover(str(error), connection)
                     if saved is not None:
                         return protocol.PATH_SET, saved
                     # A daemon that is only silent has the request.
@@ -96,7 +101,7 @@ class Question:
             except Unanswered as error:
                 if self._request is None:
                     # Sent, and perhaps done: asked again it might be done twice.
-                    raise _unreachable(str(error)) from None
+                    raise _unreachable(str(error), connection) from None
                 raise
             frame = None
             if kind == protocol.ERROR:
@@ -123,13 +128,13 @@ class Question:
             self._answer_by = now + HELLO_SECONDS
         return connection
 
-    def _recover(self, reason: str) -> "Optional[bytes]":
+    def _recover(self, reason: str, connection: "Optional[Connection]") -> "Optional[bytes]":
         """Do what helps against a missing reply; return the saved one if that is to be used."""
         saved = None
         if self._request is not None and reason != "dropped":
             saved = replies.saved_reply(locations.store_directory(os.environ), self._request)
         if saved is None and monotonic() >= self._give_up:
-            raise _unreachable(reason)
+            raise _unreachable(reason, connection)
         if reason == "absent":
             self._start(wait=saved is None)
         if saved is None:
@@ -142,11 +147,19 @@ class Question:
         if not self._may_start:
             raise Refusal("daemon.unreachable", "no daemon is running")
         try:
-            launch.start_daemon(os.environ, wait)
+            told = launch.start_daemon(os.environ, wait)
         except launch.NotStartedError as error:
             # With the saved reply at hand a daemon is only wanted for the next start.
             if wait:
                 raise Refusal("daemon.unreachable", error.message, error.hint) from None
+            return
+        self._deaths += not told
+        if self._deaths > _DEATHS:
+            raise Refusal(
+                "daemon.unreachable",
+                "the daemon was started %d times and ended each time without a word" % self._deaths,
+                "see " + locations.log_file(os.environ),
+            )
 
 
 def call(
@@ -171,9 +184,23 @@ def cannot_connect(error: OSError) -> Refusal:
     return Refusal("daemon.unreachable", "cannot connect to %s: %s" % (path, error.strerror or error))
 
 
-def _unreachable(reason: str) -> Refusal:
+def _unreachable(reason: str, connection: "Optional[Connection]" = None) -> Refusal:
     message = _MEANING[reason] % locations.socket_path(os.environ)
-    return Refusal("daemon.unreachable", message, "see " + locations.log_file(os.environ))
+    hint = "see " + locations.log_file(os.environ)
+    pid = connection.peer_pid() if connection is not None and reason == "silent" else 0
+    if pid and _is_daemon(pid):
+        message += " (process %d)" % pid
+        hint = "kill %d, and run the command again; %s" % (pid, hint)
+    return Refusal("daemon.unreachable", message, hint)
+
+
+def _is_daemon(pid: int) -> bool:
+    """Tell whether a process is a daemon: the peer of a service manager's socket is the manager."""
+    try:
+        with open("/proc/%d/cmdline" % pid, "rb") as file:
+            return launch.PROGRAM.encode() in file.read(4096)
+    except OSError:
+        return False
 
 
 def _refusal(payload: bytes) -> Refusal:

@@ -183,6 +183,10 @@ class Connection:
                 self._socket.close()
                 raise
         raise absent or Unanswered("absent")
+    def peer_pid(self) -> int:
+        """Return the process that listens, as far as the system tells, or 0."""
+        return protocol.peer_pid(self._socket)  # type: ignore[arg-type]
+
 
     def _open(self, address: str, deadline: float) -> None:
         directory = os.path.dirname(address)

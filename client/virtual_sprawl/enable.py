@@ -199,20 +199,23 @@ def _configure(parser: "argparse.ArgumentParser", verb: "Callable[[str, Optional
 def _main(verb: "Callable[[str, Optional[str]], Report]", arguments: "argparse.Namespace") -> int:
     import json
 
-    from . import interpreters
+    from . import interpreters, printing
 
     try:
         python = interpreters.find_interpreter(arguments.python) if arguments.python else _first_on_path()
         report = verb(python, arguments.scope)
     except (EnableError, interpreters.InterpreterNotFound) as error:
-        sys.stderr.write(f"sprawlctl: {error}\n")
+        # The text may quote what was given on the command line, or what the interpreter said.
+        sys.stderr.write(f"sprawlctl: {printing.plain(str(error))}\n")
         return EXIT_REFUSED
     if getattr(arguments, "json", False):
         sys.stdout.write(json.dumps(report.as_dict(), indent=2) + "\n")
     else:
-        sys.stdout.write(f"{report.state}: {report.python} in {report.directory}\n")
+        # Of the two ways to end up without a hook, one has changed something.
+        state = "disabled" if report.state == "absent" and report.files else report.state
+        sys.stdout.write(printing.plain(f"{state}: {report.python} in {report.directory}") + "\n")
     for path in report.kept:
-        sys.stderr.write(f"kept, because it was changed: {path}\n")
+        sys.stderr.write(printing.plain(f"kept, because it was changed: {path}") + "\n")
     return 0
 
 

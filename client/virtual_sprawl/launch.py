@@ -4,8 +4,8 @@
    else a daemon has left its own path in `<store>/daemon`, else it is on PATH.
 2. The daemon is nobody's child: the user's program must not meet it in `os.wait`, nor it the program's
    terminal, working directory, descriptors or Python settings.
-3. Readiness comes through a pipe (`--ready-fd N`): one byte when the daemon listens, nothing when another one
-   won the race, `?` and a text when it refuses to start.
+3. Readiness comes through a pipe (`--ready-fd N`): a line feed when the daemon listens, `=` when another one
+   won the race, `?` and a text when it refuses to start, nothing when it died.
 """
 
 import os
@@ -46,10 +46,11 @@ class NotStartedError(Exception):
         self.hint = hint
 
 
-def start_daemon(environ: "Mapping[str, str]", wait: bool = True) -> None:
+def start_daemon(environ: "Mapping[str, str]", wait: bool = True) -> bool:
     """Start a daemon; with `wait`, return when it listens or when another one has taken its place.
 
-    Raises NotStartedError when there is no program, or it does not come up in time.
+    False when it ended without a word. Raises NotStartedError when there is no program, or it does not come
+    up in time.
     """
     program = find_daemon(environ)
     log = _open_log(locations.log_file(environ))
@@ -63,12 +64,13 @@ def start_daemon(environ: "Mapping[str, str]", wait: bool = True) -> None:
         writer = -1
         os.waitpid(child, 0)
         if wait:
-            _await_ready(reader, program, environ)
+            return _await_ready(reader, program, environ)
     finally:
         os.close(log)
         os.close(reader)
         if writer != -1:
             os.close(writer)
+    return True
 
 
 def find_daemon(environ: "Mapping[str, str]") -> str:
@@ -182,7 +184,7 @@ def _close_others(kept: int) -> None:
                 pass
 
 
-def _await_ready(reader: int, program: str, environ: "Mapping[str, str]") -> None:
+def _await_ready(reader: int, program: str, environ: "Mapping[str, str]") -> bool:
     poll = select.poll()
     poll.register(reader, select.POLLIN)
     if not poll.poll(READY_SECONDS * 1000):
@@ -199,3 +201,4 @@ def _await_ready(reader: int, program: str, environ: "Mapping[str, str]") -> Non
             "cannot start %s: %s" % (program, os.strerror(int(report[1:]))),
             "install virtual-sprawl again, or set VIRTUAL_SPRAWL_DAEMON to the path of sprawld",
         )
+    return bool(report)

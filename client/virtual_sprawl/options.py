@@ -23,6 +23,7 @@ __all__ = [
     "operands",
     "own_interpreter",
     "print_and_exit",
+    "print_note",
     "working_directory",
 ]
 
@@ -76,7 +77,9 @@ class Options:
         "groups",
         "into",
         "json",
+        "known",
         "lock",
+        "more",
         "options",
         "platform",
         "print_path",
@@ -93,6 +96,9 @@ class Options:
         self.options: "list[str]" = []
         self.quiet = self.json = self.print_path = self.store_only = False
         self.platform = self.into = ""
+        # Options of one command alone -> whether they take a value; and what was said.
+        self.known: "dict[str, bool]" = {}
+        self.more: "dict[str, str]" = {}
 
     def interpreter_to_ask(self) -> "tuple[str, str]":
         """Return the interpreter to ask about and the version to describe where no such one is installed."""
@@ -122,7 +128,9 @@ class Options:
             self.store_only = True
         elif name in _FLAGS:
             self.options.append(_FLAGS[name])
-        elif name in _VALUED:
+        elif self.known.get(name) is False:
+            self.more[name] = "yes"
+        elif name in _VALUED or name in self.known:
             if not equals:
                 if position == len(arguments):
                     raise UsageError(name + " needs a value")
@@ -150,6 +158,8 @@ class Options:
             self.platform = value
         elif name == "--into":
             self.into = value
+        elif name in self.known:
+            self.more[name] = value
         elif name == "--extra":
             self.extras.append(value)
         elif name == "--group":
@@ -214,10 +224,15 @@ def print_and_exit(text: str) -> "NoReturn":
 
 def fail(status: int, line: str) -> "NoReturn":
     """Print one line on standard error and end with a status."""
+    print_note(line)
+    sys.exit(status)
+
+
+def print_note(line: str) -> None:
+    """Print one line on standard error."""
     # What was typed, and names of files, must not speak to the terminal.
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
     try:
         sys.stderr.write(line + "\n")
     except (OSError, AttributeError):
         pass  # no stderr: the exit status has to tell it
-    sys.exit(status)

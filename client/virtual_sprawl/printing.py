@@ -19,7 +19,12 @@ def print_json(document: "Any") -> None:
 
 
 def print_rows(rows: "List[Tuple[str, str]]") -> None:
-    """Print names and values, one pair a line."""
+    """Print names and values, one pair a line; only a terminal folds long values."""
+    if not sys.stdout.isatty():
+        width = max((len(name) for name, _ in rows), default=0)
+        for name, value in rows:
+            sys.stdout.write("%s  %s\n" % (name.ljust(width), plain(value)))
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -44,6 +44,7 @@ __all__ = [
     "encode_fields",
     "encode_frame",
     "encode_strings",
+    "peer_pid",
     "peer_uid",
 ]
 
@@ -182,3 +183,11 @@ def peer_uid(connection: "socket.socket") -> int:
     else:
         credentials = connection.getsockopt(1, 17, 12)
     return int.from_bytes(credentials[4:8], sys.byteorder)
+
+
+def peer_pid(connection: "socket.socket") -> int:
+    """Return the process that made the other end listen, or 0 where the system does not tell.
+
+    For messages only: with socket activation it is the service manager.
+    """
+    return 0 if sys.platform == "darwin" else int.from_bytes(connection.getsockopt(1, 17, 4), sys.byteorder)

@@ -17,6 +17,7 @@ from .options import (
     interpreter,
     operands,
     print_and_exit,
+    print_note,
     working_directory,
 )
 
@@ -24,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["run", "sync"]
+__all__ = ["become", "run", "sync"]
 
 RUN_USAGE = """\
 usage: sprawl [+VERSION] run [OPTIONS] SCRIPT|-m MODULE|-c CODE|COMMAND|- [ARGUMENT ...]
@@ -33,7 +34,9 @@ Run with the packages of the nearest lockfile above the script (for -m, -c and c
 directory). What follows the script, module, code or command is handed to it untouched.
 
 options:
-  -q, --quiet         no progress
+  -q, --quiet         no progress, and no note about a command that is not in the locked packages
+  --writable          on a copy of the packages that belongs to this project and may be written to, for
+                      packages that write into themselves
 {selection}
 exit codes: those of the program; 125 if sprawl refuses, 126 and 127 if the command cannot be run or found
 
@@ -59,6 +62,7 @@ example:
 
 def run(arguments: "list[str]", options: Options) -> "NoReturn":
     """Become the program that the arguments name, inside the path set of its lockfile."""
+    options.known = {"--writable": False}
     position = 0
     while position < len(arguments) and arguments[position].startswith("-") and arguments[position] != "-":
         word = arguments[position]
@@ -82,9 +86,19 @@ def run(arguments: "list[str]", options: Options) -> "NoReturn":
     else:
         file = os.path.realpath(script)
         start = os.path.dirname(file)
-    _, directory = _realise(options, start, file)
+    become(options, start, file, target, bool(script))
+
+
+def become(options: Options, start: str, file: str, target: "list[str]", is_script: bool) -> "NoReturn":
+    """Become `target` in the path set for a directory and script; ends the process with a refusal or that."""
+    if "--writable" in options.more:
+        from . import view_command
+
+        directory = view_command.writable(options, start, file)
+    else:
+        _, directory = _realise(options, start, file)
     _hold_lease(directory)
-    _execute(directory, target, bool(script))
+    _execute(directory, target, is_script, options.quiet)
 
 
 def _script(word: str) -> str:
@@ -98,7 +112,7 @@ def _script(word: str) -> str:
     return ""
 
 
-def _execute(directory: str, target: "list[str]", is_script: bool) -> "NoReturn":
+def _execute(directory: str, target: "list[str]", is_script: bool, quiet: bool) -> "NoReturn":
     bin_directory = directory + "/bin"
     environ = dict(os.environ)
     # The program's own children are in the set by their executable; a variable would drag every other
@@ -109,7 +123,7 @@ def _execute(directory: str, target: "list[str]", is_script: bool) -> "NoReturn"
     if is_script or target[0].startswith("-"):
         command = [bin_directory + "/python", *target]
     else:
-        command = [_command(bin_directory, target[0]), *target[1:]]
+        command = [_command(bin_directory, target[0], quiet), *target[1:]]
     try:
         os.execve(command[0], command, environ)
     except OSError as error:
@@ -119,7 +133,7 @@ def _execute(directory: str, target: "list[str]", is_script: bool) -> "NoReturn"
         )
 
 
-def _command(bin_directory: str, name: str) -> str:
+def _command(bin_directory: str, name: str, quiet: bool) -> str:
     if "/" in name:
         return name
     own = bin_directory + "/" + name
@@ -143,6 +157,9 @@ def _command(bin_directory: str, name: str) -> str:
             "sprawl: no command %r in the locked packages or on PATH [command.not-found]; "
             "hint: a script needs its .py suffix, a module needs -m" % name,
         )
+    if not quiet:
+        # `make` is meant; `pytest` that nobody locked may be one that knows nothing of these packages.
+        print_note("sprawl: %r is not in the locked packages: running %s" % (name, found))
     return found
 
 

@@ -12,6 +12,7 @@ import os
 import sys
 
 from . import locations
+from .atomic import write_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def install(files: "Sequence[ServiceFile]") -> "list[str]":
     for file in changed:
         try:
             os.makedirs(os.path.dirname(file.path), exist_ok=True)
-            _write(file.path, file.content)
+            write_file(file.path, file.content.encode())
         except OSError as error:
             raise ServiceError("service.unwritable", f"cannot write {file.path}: {error.strerror}") from error
     return [file.path for file in changed]
@@ -206,19 +207,3 @@ def _read(path: str) -> "Optional[str]":
         return None
     except OSError as error:
         raise ServiceError("service.unreadable", f"cannot read {path}: {error.strerror}") from error
-
-
-def _write(path: str, content: str) -> None:
-    staged = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(staged, "x", encoding="utf-8") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        # The umask may be tighter than a service manager can read.
-        os.chmod(staged, 0o644)
-        os.replace(staged, path)
-    except BaseException:
-        if os.path.lexists(staged):
-            os.unlink(staged)
-        raise

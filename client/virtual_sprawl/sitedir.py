@@ -9,6 +9,7 @@ Specifications: `site`, PEP 668 (externally managed environments).
 import json
 import os
 
+from .atomic import write_file
 from .hookfiles import LIST, PACKAGE, EnableError, parse_list, read_file
 
 TYPE_CHECKING = False
@@ -87,19 +88,7 @@ class SiteDirectory:
 
     def write(self, name: str, content: bytes) -> None:
         """Let a file appear with its whole content, readable by everybody whatever the umask is."""
-        path = self.path(name)
-        staged = f"{path}.{os.getpid()}.tmp"
-        try:
-            with open(staged, "xb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.chmod(staged, 0o644)
-            os.replace(staged, path)
-        except BaseException:
-            if os.path.lexists(staged):
-                os.unlink(staged)
-            raise
+        write_file(self.path(name), content)
 
     def compile(self, names: "list[str]") -> str:
         """Let the interpreter compile these modules; return where it would import the package from."""

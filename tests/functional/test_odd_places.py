@@ -105,6 +105,18 @@ def test_a_refusal_without_stderr_keeps_its_status(sandbox: Sandbox) -> None:
     assert outcome.returncode == 127
 
 
+def test_a_command_of_somebody_else_is_run_and_said_so(sandbox: Sandbox, project: Path) -> None:
+    """`make` is meant; a `pytest` that is not in the lock is not the one that anybody expects."""
+    outcome = sandbox.sprawl("run", "true", cwd=project)
+    assert (outcome.stdout, outcome.stderr) == (
+        "",
+        "sprawl: 'true' is not in the locked packages: running /usr/bin/true\n",
+    )
+    assert sandbox.sprawl("run", "-q", "true", cwd=project).stderr == ""
+    assert sandbox.sprawl("run", "/usr/bin/true", cwd=project).stderr == ""
+    assert sandbox.sprawl("run", "python", "-c", "", cwd=project).stderr == ""
+
+
 def test_no_other_pip_is_run_in_the_name_of_the_lock(sandbox: Sandbox, project: Path) -> None:
     outcome = sandbox.sprawl("run", "pip3.11", "install", "beta", cwd=project, check=False)
     assert (outcome.returncode, outcome.stdout) == (127, "")

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -227,15 +228,15 @@ def test_a_daemon_that_cannot_be_executed(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_daemon_that_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "PATIENCE_SECONDS", 0.2)
     broken = tmp_path / "sprawld"
     broken.write_text("#!/bin/sh\necho no >&2\n")
     broken.chmod(0o700)
     monkeypatch.setenv("VIRTUAL_SPRAWL_DAEMON", str(broken))
-    with pytest.raises(connection.Refusal, match="no daemon listens") as caught:
+    with pytest.raises(connection.Refusal, match="was started 2 times") as caught:
         connection.resolve(FIELDS)
     assert caught.value.code == "daemon.unreachable"
-    assert "no" in (tmp_path / "cache/virtual-sprawl/sprawld.log").read_text()
+    # Nobody waits for what has died: it is started once more, and that is all.
+    assert (tmp_path / "cache/virtual-sprawl/sprawld.log").read_text() == "no\nno\n"
 
 
 def test_where_the_program_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,3 +277,24 @@ def test_who_looks_after_a_daemon_does_not_hang_with_it(
         connection.call(command, {}, start=False)
     assert refused.value.code == "daemon.unreachable"
     assert "does not answer" in refused.value.message
+    # The peer is this test, which is no daemon: no process is named for killing.
+    assert "process" not in refused.value.message
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="the kernel does not tell who listens")
+def test_a_daemon_that_hangs_is_named(address: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "PATIENCE_SECONDS", 0.05)
+    address.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+    program = tmp_path / "sprawld"
+    program.write_text(
+        "import socket, sys\nlistener = socket.socket(socket.AF_UNIX)\n"
+        "listener.bind(sys.argv[1])\nlistener.listen()\nprint(flush=True)\nsys.stdin.read()\n"
+    )
+    command = [sys.executable, program, address]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as hanging:
+        assert hanging.stdout is not None
+        hanging.stdout.readline()
+        with pytest.raises(connection.Refusal, match=f"process {hanging.pid}") as refused:
+            connection.call("status", {}, start=False)
+        hanging.communicate()
+    assert f"kill {hanging.pid}" in refused.value.hint

@@ -258,8 +258,13 @@ def test_the_command_line(tmp_path: Path) -> None:
     done = run_tool("enable", "-p", target, "--json")
     assert (done.returncode, json.loads(done.stdout)["state"]) == (0, "enabled")
     done = run_tool("disable", "--python", target)
+    assert (done.returncode, done.stdout.split(":")[0]) == (0, "disabled")
+    done = run_tool("disable", "--python", target)
     assert (done.returncode, done.stdout.split(":")[0]) == (0, "absent")
     done = run_tool("enable", "-p", "3.7")
     assert done.returncode == 1
     assert "[python.unsupported]" in done.stderr
+    done = run_tool("enable", "-p", "/nowhere/\x1b[31mred")
+    assert done.returncode == 1
+    assert "\x1b" not in done.stdout + done.stderr
     assert run_tool("enable", "--user", "--system").returncode == 2
