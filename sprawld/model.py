@@ -25,6 +25,7 @@ __all__ = [
     "Environment",
     "Hash",
     "IndexSettings",
+    "Overlay",
     "PassedOver",
     "PathSet",
     "Pin",
@@ -131,6 +132,27 @@ class Pin:
     """What brought it in: parent package names, groups or extras, as far as the lock tells."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlay:
+    """What an editable install of a local project would put beside its dependencies; its code stays put."""
+
+    name: str
+    """As the project writes it."""
+    version: str
+    root: str
+    """Absolute real path of the project's directory."""
+    metadata: str
+    """Content of METADATA."""
+    entry_points: tuple[tuple[str, str, str], ...] = ()
+    """(group, name, object reference), checked."""
+    paths: tuple[str, ...] = ()
+    """Absolute real directories below `root` that go on sys.path, in order."""
+    links: tuple[tuple[str, str], ...] = ()
+    """(import name, absolute real path below `root`) of packages and modules that bear another name there."""
+    modules: tuple[str, ...] = ()
+    """Top-level import names, as far as they are known."""
+
+
 ChoiceKind = Literal["wheel", "sdist", "git", "directory", "editable", "virtual", "unresolved"]
 
 
@@ -141,11 +163,15 @@ class Choice:
     pin: Pin
     kind: ChoiceKind
     artifact: Artifact | None = None
+    overlay: Overlay | None = None
+    """For a local source tree that is served where it lies."""
+    obstacle: str = ""
+    """Why a local source tree cannot be served like that, where this was looked into."""
 
     @property
     def needs_build(self) -> bool:
         """True where code of the package would have to run to get a wheel."""
-        return self.kind in ("sdist", "git", "directory", "editable")
+        return self.kind in ("sdist", "git", "directory", "editable") and self.overlay is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +190,8 @@ class Project:
     """Directory of the project that is run: the lockfile's, or that of a member of its workspace."""
     name: NormalizedName | None = None
     version: str | None = None
+    is_installed: bool = False
+    """True when the lock's tool installs the project itself, and the lock does not list it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +232,8 @@ class IndexSettings:
     default: str | None = None
     """None: the constant a packaging library publishes."""
     extra: tuple[str, ...] = ()
+    explicit: tuple[str, ...] = ()
+    """Only for what a lock pins to them: never asked by themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

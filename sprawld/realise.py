@@ -23,7 +23,7 @@ from .pathsets.clientcheck import record_bytecode
 from .pathsets.clientcopy import COPY_NAME, compile_client_copy, ensure_client_copy
 from .pathsets.pathset import SetEntry, build_set, set_digest
 from .progress import Tally, keep_reporting
-from .selecting import packages_of, refuse_builds, settled
+from .selecting import overlays_of, packages_of, refuse_builds, settled
 from .singleflight import SingleFlight
 from .store.failpoints import failpoint
 from .store.manifest import read_summary
@@ -31,7 +31,7 @@ from .store.manifest import read_summary
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .model import Choice, Digest, Environment
+    from .model import Choice, Digest, Environment, Selection
     from .pathsets.pack import Packer
     from .progress import Progress
     from .provide import Provider
@@ -102,7 +102,7 @@ class Realiser:
             digests = await self._provide(choices, known, selected, request, report)
             # Some were known by another hash than sha256 until now.
             with self._store.holds.hold(digests):
-                path_set = await self._path_set(choices, digests, environment, selected.selection.lock)
+                path_set = await self._path_set(choices, digests, environment, selected.selection)
         self._packer.want(environment, digests)
         return path_set
 
@@ -156,11 +156,15 @@ class Realiser:
         raise refusal
 
     async def _path_set(
-        self, choices: Sequence[Choice], digests: Sequence[Digest], environment: Environment, lock: Path
+        self,
+        choices: Sequence[Choice],
+        digests: Sequence[Digest],
+        environment: Environment,
+        selection: Selection,
     ) -> PathSet:
-        name = set_digest(digests, environment, self.client_digest)
+        name = set_digest(digests, environment, self.client_digest, overlays_of(selection))
         return await self._sets.run(
-            name, lambda: asyncio.to_thread(self._make, name, choices, digests, environment, lock)
+            name, lambda: asyncio.to_thread(self._make, name, choices, digests, environment, selection)
         )
 
     def _make(
@@ -169,7 +173,7 @@ class Realiser:
         choices: Sequence[Choice],
         digests: Sequence[Digest],
         environment: Environment,
-        lock: Path,
+        selection: Selection,
     ) -> PathSet:
         final = self._store.set_path(name)
         with self._store.holds.hold([name]):
@@ -185,7 +189,8 @@ class Realiser:
                     environment,
                     store_root=self._store.root,
                     client_digest=self.client_digest,
-                    lock=lock,
+                    lock=selection.lock,
+                    overlays=overlays_of(selection),
                 )
                 failpoint("set.built")
                 self._store.publish_set(staged, name)

@@ -19,6 +19,7 @@ from .errors import LockError, SelectionError
 from .hotpath import Check, check_of
 from .lockfiles.choose import choose_from
 from .lockfiles.find import find_lock, no_lock
+from .lockfiles.overlays import with_overlays
 from .lockfiles.selection import select
 from .model import digest_of
 from .store.firstuse import Release
@@ -30,13 +31,12 @@ if TYPE_CHECKING:
     from .acquire.index import IndexClient
     from .config import Config
     from .lockfiles.find import Found
-    from .lockfiles.lock import Lock
     from .lockfiles.read import LockCache
-    from .model import Choice, Environment, IndexSettings, Selection
+    from .model import Choice, Environment, IndexSettings, Overlay, Selection
     from .request import ResolveRequest
     from .store.firstuse import FirstUse
 
-__all__ = ["Selected", "Selector", "packages_of", "refuse_builds", "settled", "why_no_lock"]
+__all__ = ["Selected", "Selector", "overlays_of", "packages_of", "refuse_builds", "settled", "why_no_lock"]
 
 RACY_NANOSECONDS = 20_000_000
 """A file changed this shortly before it was read may change again within the same tick of its clock."""
@@ -80,21 +80,21 @@ class Selector:
         found = await asyncio.to_thread(_find, request)
         if found is None:
             return None
-        lock, selection = await asyncio.to_thread(self._read, found, environment, request)
+        selection, inputs = await asyncio.to_thread(self._read, found, environment, request)
         settings = functools.cache(lambda: self._settings(request))
         choices = await asyncio.gather(
             *(self._with_file(choice, environment, settings) for choice in selection.choices)
         )
-        warnings = (*selection.warnings, *_project_warning(selection))
         return Selected(
-            selection=replace(selection, choices=tuple(choices), warnings=warnings),
-            watched=(*lock.inputs, *found.watched),
+            selection=replace(selection, choices=tuple(choices)),
+            watched=(*inputs, *found.watched),
             settings=settings,
         )
 
     def _read(
         self, found: Found, environment: Environment, request: ResolveRequest
-    ) -> tuple[Lock, Selection]:
+    ) -> tuple[Selection, tuple[Path, ...]]:
+        """Return the selection, and the files that were read for it."""
         lock = self._locks.get(found.lock, found.root)
         allow_weak = self._config.allow_weak_hashes
         try:
@@ -104,9 +104,10 @@ class Selector:
                 raise
             hint = "run another Python, as in `sprawl +3.X run`, or lock for this one"
             raise SelectionError(error.code, error.message, hint=hint) from None
+        selection, looked_at = with_overlays(selection, request.wanted)
         if self._config.require_hashes:
             _refuse_unpinned(selection)
-        return lock, selection
+        return selection, (*lock.inputs, *looked_at)
 
     async def _with_file(
         self, choice: Choice, environment: Environment, settings: Callable[[], IndexSettings]
@@ -160,21 +161,21 @@ def settled(checks: Iterable[Check], started: int) -> bool:
 
 
 def packages_of(selection: Selection) -> tuple[Choice, ...]:
-    """Return the choices that become entries: not the project itself, and nothing that is never installed."""
+    """Return the choices that become entries: nothing that is served where it lies, or never installed."""
     return tuple(
         choice
         for choice in selection.choices
-        if choice.kind != "virtual" and not _is_project(choice, selection)
+        if choice.kind != "virtual" and choice.overlay is None and not _is_project(choice, selection)
     )
+
+
+def overlays_of(selection: Selection) -> tuple[Overlay, ...]:
+    """Return the local projects that are served where they lie, sorted by name."""
+    return tuple(choice.overlay for choice in selection.choices if choice.overlay is not None)
 
 
 def _is_project(choice: Choice, selection: Selection) -> bool:
     return choice.kind in ("editable", "directory") and choice.pin.source.path == selection.project.root
-
-
-def _project_warning(selection: Selection) -> tuple[str, ...]:
-    own = [choice.pin.name for choice in selection.choices if _is_project(choice, selection)]
-    return tuple(f"the project itself ({name}) is not in the set, only what it depends on" for name in own)
 
 
 def refuse_builds(choices: Iterable[Choice]) -> None:
@@ -184,10 +185,12 @@ def refuse_builds(choices: Iterable[Choice]) -> None:
         names = ", ".join(
             f"{choice.pin.name} {choice.pin.version or ''}".strip() + f" ({choice.kind})" for choice in builds
         )
+        obstacles = [f"{choice.pin.name}: {choice.obstacle}" for choice in builds if choice.obstacle]
         raise SelectionError(
             "select.needs-build",
             f"only a source fits this interpreter, and it would have to be built: {names}",
-            hint="another Python may have wheels (sprawl +VERSION run), or lock a version that has them",
+            hint="; ".join(obstacles)
+            or "another Python may have wheels (sprawl +VERSION run), or lock a version that has them",
         )
 
 

@@ -168,7 +168,9 @@ def read(path: Path, root: Path | None = None) -> PdmLock:
     return PdmLock(
         path=path,
         format=f"pdm {version}",
-        project=Project(root=path.parent, name=settings.name, version=settings.version),
+        project=Project(
+            root=path.parent, name=settings.name, version=settings.version, is_installed=settings.is_package
+        ),
         inputs=(path, pyproject.path),
         inherits=inherits,
         locked_groups=groups,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .pyproject import Pyproject
 
-__all__ = ["DEFAULT", "DEV", "PdmProject", "from_pyproject"]
+__all__ = ["DEFAULT", "DEV", "PdmProject", "from_pyproject", "is_package"]
 
 DEFAULT: Final = NormalizedName("default")
 DEV: Final = NormalizedName("dev")
@@ -48,6 +48,8 @@ class PdmProject:
     """URL of the source named `pypi`, which replaces the default index."""
     extra_indexes: tuple[str, ...]
     """URLs of the other sources."""
+    is_package: bool = False
+    """True where `pdm install` installs the project itself."""
 
     @property
     def groups(self) -> frozenset[NormalizedName]:
@@ -106,7 +108,16 @@ def from_pyproject(pyproject: Pyproject) -> PdmProject:
         overrides=frozenset(package_name(name) for name in table(resolution, "overrides")),
         index=next((url for name, url in sources if name == _DEFAULT_INDEX), None),
         extra_indexes=tuple(url for name, url in sources if name != _DEFAULT_INDEX),
+        is_package=is_package(pyproject),
     )
+
+
+def is_package(pyproject: Pyproject) -> bool:
+    """Tell whether pdm installs the project itself; the older key is `package-type`."""
+    tool = pyproject.tool("pdm")
+    if "package-type" in tool:
+        return tool["package-type"] == "library"
+    return pyproject.name is not None and get(tool, "distribution", bool) is not False
 
 
 def _sources(tool: Table) -> Iterator[tuple[str, str]]:

@@ -177,7 +177,9 @@ def read(path: Path, root: Path | None = None) -> PoetryLock:
     return PoetryLock(
         path=path,
         format=f"poetry {text}",
-        project=Project(root=path.parent, name=settings.name, version=settings.version),
+        project=Project(
+            root=path.parent, name=settings.name, version=settings.version, is_installed=settings.is_package
+        ),
         inputs=(path, pyproject.path),
         version=version,
         python=python,

@@ -72,6 +72,8 @@ class PoetryProject:
     """`main` and every other group."""
     extras: Mapping[NormalizedName, tuple[NormalizedName, ...]]
     """Extra -> names of the packages it brings in."""
+    is_package: bool = False
+    """True where `poetry install` installs the project itself."""
 
     @property
     def default_groups(self) -> list[NormalizedName]:
@@ -126,6 +128,7 @@ def from_pyproject(pyproject: Pyproject) -> PoetryProject:
         version=pyproject.version or get(tool, "version", str),
         groups=groups,
         extras=extras,
+        is_package=pyproject.exists and get(tool, "package-mode", bool) is not False,
     )
 
 

@@ -21,6 +21,7 @@ from ._toml import Fault, Table, at, get, read_toml, reading, shown, tables
 from .advice import excluded_python
 from .artifacts import package_name
 from .markers import Marker, holds, parse_marker, python_allowed
+from .pdm_project import is_package
 from .pylock_files import ASK_INDEX, pin
 from .pyproject import read_pyproject
 from .remedies import earlier_release, warning
@@ -203,7 +204,13 @@ def _names(names: Iterable[str] | None) -> frozenset[NormalizedName]:
 def _project(path: Path, document: Table) -> Project:
     pyproject = read_pyproject(path.parent)
     if pyproject.name is not None:
-        return Project(root=path.parent, name=pyproject.name, version=pyproject.version)
+        # A pylock.toml of pdm is installed by pdm; the other writers list the project if it is to be there.
+        installed = (
+            document.get("created-by") == "pdm" and path.name == "pylock.toml" and is_package(pyproject)
+        )
+        return Project(
+            root=path.parent, name=pyproject.name, version=pyproject.version, is_installed=installed
+        )
     for item in tables(document, "packages"):
         directory = item.get("directory")
         if isinstance(directory, dict) and directory.get("path") in (".", "./"):

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 from sprawld.errors import InterpreterError, StoreError
 from sprawld.store import files
 
-from . import scripts, setindex, startup
+from . import overlay, scripts, setindex, startup
 from .clientcopy import COPY_NAME
 from .merge import Conflict, Source, Tree
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sprawld.model import Digest, Environment
+    from sprawld.model import Digest, Environment, Overlay
     from sprawld.store.manifest import ManifestSummary
 
 __all__ = ["LAYOUT", "SetEntry", "build_set", "set_digest"]
@@ -79,11 +79,11 @@ def set_digest(
     entries: Sequence[Digest],
     environment: Environment,
     client_digest: str,
-    project_root: Path | None = None,
+    overlays: Sequence[Overlay] = (),
 ) -> str:
     """Return the name of the set of these entries for this interpreter: 40 hex digits.
 
-    The order of `entries` does not matter. `project_root` is given where the set is bound to one project.
+    The order of `entries` does not matter. A set without `overlays` is bound to no project.
     """
     parts = [
         LAYOUT,
@@ -95,7 +95,7 @@ def set_digest(
         environment.library,
         list(environment.module_suffixes),
         client_digest,
-        os.fspath(project_root) if project_root else "",
+        [overlay.record(one) for one in overlays],
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:DIGEST_DIGITS]
 
@@ -109,6 +109,7 @@ def build_set(
     store_root: Path,
     client_digest: str,
     lock: Path,
+    overlays: Sequence[Overlay] = (),
 ) -> bytes:
     """Fill the directory `staged` for its later place `final` and return the index's bytes.
 
@@ -123,6 +124,7 @@ def build_set(
         final=os.fspath(final),
         store=os.fspath(store_root),
         tree=Tree(os.fspath(staged), os.fspath(final), os.fspath(store_root)),
+        overlays=overlays,
     )
     with files.writing(f"the path set {final}"):
         return builder.build(client_digest, lock)
@@ -146,6 +148,7 @@ class _Builder:
     final: str
     store: str
     tree: Tree
+    overlays: Sequence[Overlay] = ()
     left_out: list[dict[str, str]] = field(default_factory=list)
     """Start-up files of wheels, and the lines kept of each."""
 
@@ -162,6 +165,7 @@ class _Builder:
         self._client(client_digest)
         top = self._site_packages()
         self._scripts()
+        overlay.lay(self.tree, self.site_packages, self.overlays, f"{self.final}/bin/python")
         self._data()
         index = setindex.encode(
             self.environment.cache_tag,
@@ -275,6 +279,9 @@ class _Builder:
                 if before is not None and (content is None or before[1] != content):
                     self.tree.conflicts.append(Conflict(f"bin/{name}", entry.package, (before[0].package,)))
                 found[name] = (entry, content)
+        for name, (project, _) in overlay.scripts_of(self.overlays, python).items():
+            if name in found:
+                self.tree.conflicts.append(Conflict(f"bin/{name}", project, (found.pop(name)[0].package,)))
         for name, (entry, content) in found.items():
             if content is None:
                 self.tree.link(f"bin/{name}", f"wheels/{entry.digest}/bin/{name}")
@@ -326,5 +333,6 @@ class _Builder:
             "packages": [entry.package for entry in self.entries],
             "conflicts": [conflict.record() for conflict in sorted(self.tree.conflicts)],
             "startup": self.left_out,
+            "overlays": [overlay.record(one) for one in self.overlays],
         }
         return json.dumps(description, indent=1).encode()

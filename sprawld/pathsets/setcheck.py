@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from sprawld.model import Digest
 from sprawld.store import files, manifest, references
 
+from . import overlay
 from .pathset import SetEntry, build_set, set_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sprawld.model import Environment
+    from sprawld.model import Environment, Overlay
 
 __all__ = ["Description", "Difference", "compare", "describe_set", "is_current", "outline", "rebuild"]
 
@@ -56,6 +57,7 @@ class Description:
     executable: str
     identity: str
     """`Environment.identity` of the interpreter it was built for."""
+    overlays: tuple[Overlay, ...] = ()
 
 
 def describe_set(path: Path) -> Description | None:
@@ -69,6 +71,7 @@ def describe_set(path: Path) -> Description | None:
             client=_text(content["client"]),
             executable=_text(content["python"]["executable"]),
             identity=_text(content["python"]["identity"]),
+            overlays=tuple(map(overlay.from_record, content.get("overlays", ()))),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -78,7 +81,7 @@ def describe_set(path: Path) -> Description | None:
 def is_current(name: str, described: Description, environment: Environment) -> bool:
     """Tell whether a request of today, for the interpreter as it is, would name this very set."""
     return environment.identity == described.identity and name == set_digest(
-        described.entries, environment, described.client
+        described.entries, environment, described.client, described.overlays
     )
 
 
@@ -99,6 +102,7 @@ def rebuild(
         store_root=store_root,
         client_digest=described.client,
         lock=described.lock,
+        overlays=described.overlays,
     )
 
 

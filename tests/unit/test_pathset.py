@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sprawld.errors import InterpreterError, StoreError
-from sprawld.model import Digest
+from sprawld.model import Digest, Overlay
 from sprawld.pathsets import setindex
 from sprawld.pathsets.pathset import SetEntry, build_set, set_digest
 from sprawld.store.references import of_links, read_references
@@ -396,13 +396,14 @@ def test_the_digest_tells_sets_apart(tmp_path: Path) -> None:
     environment = environment_of(newest())
     a, b = Digest("a" * 64), Digest("b" * 64)
     base = set_digest([a, b], environment, "c")
+    project = Overlay(name="p", version="1", root=str(tmp_path), metadata="")
     assert len(base) == 40
     assert int(base, 16)
     assert set_digest([b, a], environment, "c") == base
     others = {
         set_digest([a], environment, "c"),
         set_digest([a, b], environment, "d"),
-        set_digest([a, b], environment, "c", tmp_path),
+        set_digest([a, b], environment, "c", [project]),
         set_digest([a, b], dataclasses.replace(environment, identity="x"), "c"),
         set_digest([a, b], dataclasses.replace(environment, executable="/x"), "c"),
         set_digest([a, b], dataclasses.replace(environment, library="python3.13t"), "c"),
