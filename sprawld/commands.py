@@ -2,6 +2,7 @@
 
 status   {}                          -> version, pid, uptime_s, socket, store {path, bytes, entries, sets}
 gc, verify, ls, why, pin, unpin      -> see `storecommands`
+view, writable, ide, kernel, ...     -> see `projectcommands`
 select   {fields, python, platform}  -> lock, format, passed_over, warnings, packages
 install  {wheel, into}               -> entry, name, version, sha256, into
 stop     {}                          -> pid
@@ -24,6 +25,8 @@ from .acquire.urls import redact
 from .errors import RequestError, SelectionError, StoreError, WheelError
 from .model import Artifact, digest_of
 from .pathsets.install import install_into
+from .projectcommands import COMMANDS as PROJECT_COMMANDS
+from .projectcommands import run_project_command
 from .request import ResolveRequest
 from .selecting import why_no_lock
 from .store import leases
@@ -50,6 +53,8 @@ async def run_command(
             return await asyncio.to_thread(_status, parts)
         case _ if command in COMMANDS:
             return await run_store_command(parts, command, arguments, report)
+        case _ if command in PROJECT_COMMANDS:
+            return await run_project_command(parts, command, arguments, report)
         case "select":
             return await _select(parts, arguments)
         case "install":

@@ -123,6 +123,7 @@ _BY_CLASS: Final[dict[type[SprawlError], dict[str, str]]] = {
         "select.unknown-group": "a dependency group was asked for that the lock does not have",
         "select.conflict": "the extras or groups asked for were locked as mutually exclusive",
         "select.no-wheel": "no wheel of a package fits this interpreter and there is no sdist",
+        "kernel.no-ipykernel": "a Jupyter kernel was asked for, and the lock has no ipykernel",
         "select.needs-build": "only a source of a package fits, and it would have to be built",
     },
     PackageIndexError: {
@@ -185,6 +186,9 @@ _BY_CLASS: Final[dict[type[SprawlError], dict[str, str]]] = {
         "install.collision": "a file of the wheel would replace a part of the environment itself",
         "install.no-record": "an installed version cannot be removed by its RECORD",
         "install.not-a-venv": "the target of an install is not a virtual environment",
+        "view.exists": "a view is there already, and replacing it was not asked for",
+        "view.link-impossible": "files of the store cannot get to a view in the one way that was asked for",
+        "view.occupied": "something that is no view lies where a view was asked for",
     },
     InterpreterError: {
         "python.not-found": "the interpreter does not exist or cannot be run",

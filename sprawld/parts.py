@@ -20,6 +20,8 @@ from .acquire.settings import resolve_settings
 from .acquire.transport import Transport
 from .acquire.workers import WorkerPool
 from .caretaker import Caretaker
+from .direct import DirectRecords
+from .following import Following
 from .hotpath import ReadyTable
 from .inspecting import Inspector
 from .lockfiles.read import LockCache
@@ -38,6 +40,7 @@ from .store.references import read_references
 from .store.reserve import Reserve
 from .store.state import State
 from .store.tree import Store
+from .store.writable import WritableCopies
 from .storecommands import collect
 
 if TYPE_CHECKING:
@@ -71,6 +74,8 @@ class Parts:
         self.loop = asyncio.get_running_loop()
         self.collecting = threading.Lock()
         """One gc at a time; held in threads."""
+        self.copying = asyncio.Lock()
+        """One writable copy at a time: two of the same would be in each other's way."""
         self._home = Path(locations.home_directory(environ))
         self._environ = environ
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -81,6 +86,7 @@ class Parts:
         self.state = State.open(config.store)
         self.first_use = FirstUse(config.store)
         self.origins = Origins(config.store)
+        self.writable = WritableCopies(config.store)
         self.reserve = Reserve(config.store)
         self.environments = Environments(config.store / "interpreters")
         self.ready = ReadyTable(config.store / "replies")
@@ -113,6 +119,7 @@ class Parts:
             packer=self.packer,
             published=self.sync_soon,
         )
+        self.following = Following(self.store, self.state.projects, self.environments, self.realiser)
 
     @functools.cached_property
     def caretaker(self) -> Caretaker:
@@ -159,10 +166,15 @@ class Parts:
         """Have the packs of a set made that an earlier daemon did not get to; `python` runs on it."""
         self._own(self.loop.create_task(self._pack_set(digest, python)))
 
+    def lock_gave(self, lock: str, fields: Mapping[str, str]) -> None:
+        """Lead the project links of a lockfile to what it gives now, which may be something new."""
+        self._own(self.loop.create_task(self.following.lock_changed(Path(lock), fields)))
+
     def tidy(self) -> None:
         """Do at leisure what an earlier daemon left behind."""
         self._spawn(self.store.empty_trash)
         self._spawn(self.reserve.make)
+        self._own(self.loop.create_task(self.following.catch_up()))
 
     async def close(self) -> None:
         """End what runs, write what is only in memory."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .parts import Parts
     from .progress import Progress
     from .store.manifest import ManifestSummary
+    from .store.writable import Unused
 
 __all__ = ["COMMANDS", "collect", "run_store_command"]
 
@@ -129,15 +130,20 @@ def collect(
         gone = [dead.name for dead in report.removed if dead.kind == "sets"]
         parts.loop.call_soon_threadsafe(parts.ready.forget_sets, gone)
         parts.reserve.make()
+    copies = _collect_copies(parts, grace, dry_run)
     items = [
         {"kind": dead.kind, "name": dead.name, "bytes": dead.bytes, "reason": dead.reason}
         for dead in report.removed
+    ]
+    items += [
+        {"kind": "writable", "name": str(copy.lock or copy.path), "bytes": copy.bytes, "reason": copy.reason}
+        for copy in copies
     ]
     return {
         "dry_run": dry_run,
         "sets": sum(item["kind"] == "sets" for item in items),
         "entries": sum(item["kind"] == "wheels" for item in items),
-        "bytes": report.bytes,
+        "bytes": sum(item["bytes"] for item in items),
         "items": items,
     }
 
@@ -164,6 +170,12 @@ def _collect(
             limits=limits,
         )
         return gc.run(plan, dry_run=dry_run)
+
+
+def _collect_copies(parts: Parts, grace: float, dry_run: bool) -> list[Unused]:
+    """Remove the writable copies whose lockfile has changed or is gone."""
+    found = parts.writable.unused(now=time.time(), grace=grace)
+    return [copy for copy in found if dry_run or parts.writable.remove(copy)]
 
 
 def _sweep(parts: Parts) -> None:
@@ -215,6 +227,10 @@ def _ls(parts: Parts) -> dict[str, Any]:
         for digest in found.names:
             projects.setdefault(digest, set()).update(str(lock) for lock in known)
             uses[digest] = max(uses.get(digest, 0), *known.values(), 0)
+    for link in parts.state.projects.all():
+        found = references.read_references(store.set_path(link.digest)) if link.digest else None
+        for digest in found.names if found is not None else ():
+            projects.setdefault(digest, set()).add(str(link.lock))
     for install in parts.state.installs.all():
         for digest in install.entries:
             projects.setdefault(digest, set()).add(str(install.target))
@@ -262,6 +278,7 @@ def _why(parts: Parts, name: str, version: str) -> dict[str, Any]:
 
 def _sets_with(parts: Parts, digest: str) -> list[dict[str, Any]]:
     store, kept = parts.store, parts.state.pins.all()
+    links = [follower for follower in parts.state.projects.all() if follower.is_alive()]
     found = []
     for name in sorted(store.sets()):
         path = store.set_path(name)
@@ -283,6 +300,9 @@ def _sets_with(parts: Parts, digest: str) -> list[dict[str, Any]]:
                         "pins": [str(pin.path) for pin in kept if pins.covers([pin], lock)],
                     }
                     for lock, used in sorted(locks.items())
+                ],
+                "links": [
+                    {"kind": link.kind, "path": str(link.anchor)} for link in links if link.digest == name
                 ],
                 "in_use": leases.is_leased(path),
                 "processes": [

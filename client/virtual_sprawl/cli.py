@@ -34,6 +34,9 @@ commands:
   sync     make the packages ready without running anything
   select   show which artifact is taken for each package, and why, without downloading
   install  unpack a wheel file into the store, and link it into a venv if asked to
+  view     write the packages as a venv of real files, for containers and tools that insist on one
+  ide      make editors and type checkers see the packages
+  kernel   let Jupyter run notebooks on the packages
 
 options:
   +VERSION   take this installed Python, as +3.12 or +3.12.1 (also --python VERSION)
@@ -70,6 +73,8 @@ def main() -> "NoReturn":
             _select(rest, Options(python))
         if command == "install":
             _install(rest, Options(python))
+        if command in ("view", "ide", "kernel"):
+            _give(command, rest, Options(python))
         raise UsageError("unknown command %r; `sprawl --help` lists them" % command)
     except UsageError as error:
         fail(EXIT_USAGE, "sprawl: %s" % error)
@@ -102,5 +107,27 @@ def _install(arguments: "list[str]", options: Options) -> "NoReturn":
     into = "" if options.store_only else options.into or os.environ.get("VIRTUAL_ENV", "")
     try:
         sys.exit(install_command.install(options, wheels[0], into))
+    except connection.Refusal as refusal:
+        fail(EXIT_REFUSED, "sprawl: %s" % refusal)
+
+
+def _give(command: str, arguments: "list[str]", options: Options) -> "NoReturn":
+    """Run a command that gives the packages to other programs."""
+    from . import connection, view_command
+
+    try:
+        if command == "kernel":
+            from . import kernel_command
+
+            kernel_command.kernel(arguments, options)
+        if command == "ide":
+            from . import ide_command
+
+            ide_command.ide(arguments, options, ide_command.USAGE.format(selection=SELECTION_OPTIONS))
+        options.known = view_command.KNOWN
+        places = operands(arguments, options, view_command.USAGE.format(selection=SELECTION_OPTIONS), 2)
+        if not places:
+            raise UsageError("view needs a directory to write to; see `sprawl view --help`")
+        sys.exit(view_command.view(options, places[0], places[1] if len(places) == 2 else ""))
     except connection.Refusal as refusal:
         fail(EXIT_REFUSED, "sprawl: %s" % refusal)

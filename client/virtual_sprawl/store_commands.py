@@ -238,6 +238,9 @@ def _reasons(entry: "Dict[str, Any]") -> "List[str]":
                 "  lockfile %s (used %s%s)" % (lock["path"], printing.show_age(lock["last_used"]), gone)
             )
             lines += ["  pinned by %s" % path for path in lock["pins"]]
+        for link in one.get("links", ()):
+            form = "  kernel %s" if link["kind"] == "kernel" else "  link for editors of %s"
+            lines.append(form % link["path"])
         lines += [
             "  running in %d: %s" % (process["pid"], process["command"]) for process in one["processes"]
         ]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-__all__ = ["Venv"]
+__all__ = ["Venv", "read_settings"]
 
 SMALL_BYTES: Final = 1 << 20
 """Limit for pyvenv.cfg and METADATA."""
@@ -54,7 +54,7 @@ class Venv:
         """Look at the directory; StoreError `install.not-a-venv` tells what is missing."""
         root = os.path.abspath(path)
         try:
-            settings = _read_settings(f"{root}/pyvenv.cfg")
+            settings = read_settings(f"{root}/pyvenv.cfg")
         except OSError:
             raise _not_a_venv(root, "it has no pyvenv.cfg") from None
         if "virtual-sprawl" in settings:
@@ -66,6 +66,11 @@ class Venv:
         if len(found) != 1:
             raise _not_a_venv(root, f"it has {len(found)} site-packages directories that fit its pyvenv.cfg")
         return cls(root=root, library=found[0], _real_root=os.path.realpath(root), _looked={root: "inside"})
+
+    @classmethod
+    def made(cls, root: str, library: str) -> Venv:
+        """Return the environment that the caller has just made at the absolute path `root`."""
+        return cls(root=root, library=library, _real_root=os.path.realpath(root), _looked={root: "inside"})
 
     @property
     def python(self) -> str:
@@ -199,7 +204,8 @@ class Venv:
                 directory = os.path.dirname(directory)
 
 
-def _read_settings(path: str) -> dict[str, str]:
+def read_settings(path: str) -> dict[str, str]:
+    """Return the keys and values of a pyvenv.cfg; OSError."""
     text = files.read_small(path, SMALL_BYTES).decode("utf-8", "replace")
     pairs = (line.partition("=") for line in text.splitlines())
     return {key.strip().lower(): value.strip() for key, _, value in pairs}

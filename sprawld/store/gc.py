@@ -1,8 +1,9 @@
 """Garbage collection: which sets, entries and client copies nobody needs any more, and their removal.
 
-1. A set is in use while a process leases it, or while its lockfile is pinned, or exists and used it in the
-   last 30 days. Where a budget is set, the least recently used sets go before that (`budget`).
-   An entry or client copy is in use while a set or an install root refers to it, or a realise holds it.
+1. A set is in use while a process leases it, while a project link leads to it, or while its lockfile is
+   pinned, or exists and used it in the last 30 days. Where a budget is set, the least recently used sets go
+   before that (`budget`). An entry or client copy is in use while a set or an install root refers to it, or
+   a realise holds it.
 2. `plan` only looks. `run` decides again about each thing, right before it moves it to the trash: about a set
    under its exclusive lease, about an entry under the lock of the holds. What came to life in between stays.
 3. Sets go first, then what no remaining set refers to. So a crash at any point leaves every set with all of
@@ -178,7 +179,7 @@ class _Judge:
         if self._is_new(path):
             return ""
         uses = self._uses(name, found)
-        if self._is_pinned(uses):
+        if self._is_pinned(uses) or name in self.state.projects.kept():
             return ""
         present = [used for lock, used in uses if _exists(lock)]
         if not present:
@@ -197,6 +198,7 @@ class _Judge:
             if self._is_installed(install.target, install.installed)
         }
         last_use = {}
+        linked = self.state.projects.kept()
         for name in self.store.sets():
             path = self.store.set_path(name)
             found = references.read_references(path)
@@ -207,6 +209,7 @@ class _Judge:
             if not (
                 leases.is_leased(path)
                 or name in self.store.holds
+                or name in linked
                 or self._is_new(path)
                 or self._is_pinned(uses)
             ):
@@ -283,6 +286,10 @@ class _Judge:
         for install in self.state.installs.all():
             if not self._is_installed(install.target, install.installed):
                 self.state.installs.forget(install.target)
+        for follower in self.state.projects.all():
+            # Its set may go at once; the link may be wanted again when the disk of the project is mounted.
+            if not follower.is_alive() and self._is_old(follower.updated):
+                self.state.projects.remove(follower.kind, follower.anchor)
 
     def _is_installed(self, target: Path, installed: int) -> bool:
         # An environment on a disk that is not mounted now must find its entries when it is.

@@ -31,6 +31,7 @@ CHILDREN: Final = (
     "first-use",
     "origins",
     "packs",
+    "projects",
     "quarantine",
     "replies",
     "roots",
@@ -38,6 +39,7 @@ CHILDREN: Final = (
     "tmp",
     "trash",
     "wheels",
+    "writable",
 )
 
 _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH

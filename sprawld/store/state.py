@@ -24,6 +24,7 @@ from sprawld.model import Digest
 from . import files
 from .installs import InstallRoots
 from .pins import Pins
+from .projects import Projects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -96,6 +97,7 @@ class State:
     def __init__(self, root: Path) -> None:
         self.installs = InstallRoots(root)
         self.pins = Pins(root)
+        self.projects = Projects(root)
         self._path = root / "state.sqlite"
         self._lock = threading.Lock()
         self._pending_lock = threading.Lock()

@@ -9,7 +9,9 @@
       durable/<kind>-<name>        a durable mark: a hard link to the entry's `manifest` or the set's `boot`
       roots/  first-use/           install roots and pins; hashes recorded at first use
       origins/                     where each entry's wheel came from
+      projects/  writable/         links that editors and kernels follow; sets as a project's own files
       replies/                     ready replies
+      direct/                      records by which a start takes its set without asking
       tmp/  trash/  quarantine/    trees being filled; renamed away for deletion; damaged, kept a while
       reserve                      room for a gc on a full disk
       state.sqlite                 lockfiles seen and last uses: can be rebuilt, never the truth
