@@ -20,7 +20,6 @@ from .acquire.settings import resolve_settings
 from .acquire.transport import Transport
 from .acquire.workers import WorkerPool
 from .caretaker import Caretaker
-from .direct import DirectRecords
 from .following import Following
 from .hotpath import ReadyTable
 from .inspecting import Inspector
