@@ -19,6 +19,7 @@ import tomli
 
 from sprawld.errors import LockError, SelectionError, SprawlError
 
+from .bulk import check_bulk
 from .remedies import remedy_for
 
 if TYPE_CHECKING:
@@ -176,7 +177,8 @@ def read_toml(path: Path) -> Table:
 
 
 def parse_toml(path: Path, text: str) -> Table:
-    """Parse the TOML document `text` that was read from `path` (`lock.syntax`)."""
+    """Parse the TOML document `text` that was read from `path` (`lock.syntax`, `lock.too-large`)."""
+    check_bulk(path, text)
     try:
         return tomli.loads(text)
     except RecursionError:

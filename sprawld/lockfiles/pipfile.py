@@ -23,6 +23,7 @@ from sprawld.errors import LockError
 
 from ._toml import Fault, Table, at, get, invalid, read_text, read_toml, reading, shown, table, tables
 from .artifacts import package_name
+from .bulk import check_bulk
 from .freshness import pipfile_warnings
 from .local_name import local_project
 from .pipfile_entry import Entry, Index, from_table
@@ -99,6 +100,7 @@ class PipfileLock:
 def read(path: Path, root: Path | None = None) -> PipfileLock:
     """Read a Pipfile.lock; `root` is not used. Raises LockError (`lock.*`) naming the file and the place."""
     text = read_text(path)
+    check_bulk(path, text)
     with reading(path):
         document = _parse(text)
         meta = table(document, _META)

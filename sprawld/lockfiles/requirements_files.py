@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ._toml import Fault, at, read_bytes, reading, shown
 from .artifacts import local_path
+from .bulk import check_lines
 from .requirements_entry import Entry, from_line
 from .requirements_lines import Line, decode, parse_text, via_comments
 from .sources import FILE_SCHEME, VARIABLE, file_url_path, index_url
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Content", "collect"]
 
 _MAXIMUM_FILES: Final = 100
+_MAXIMUM_REQUIREMENTS: Final = 20_000
 _REMOTE: Final = ("http:", "https:", "ftp:")
 # Options that change which file of a release pip takes, or what it trusts.
 _NOT_HONOURED: Final = ("--no-index", "--no-binary", "--only-binary", "--pre", "--trusted-host")
@@ -67,6 +69,7 @@ def _read(
     data = read_bytes(path)
     with reading(path):
         text = decode(data)
+        check_lines(path, text)
         via = via_comments(text)
         for line in parse_text(text, variables):
             with at(f"line {line.number}"):
@@ -97,6 +100,8 @@ def _take(path: Path, line: Line, content: Content, *, constraint: bool, via: tu
             via=via,
         )
         (content.constraints if constraint else content.entries).append(entry)
+        if len(content.constraints) + len(content.entries) > _MAXIMUM_REQUIREMENTS:
+            raise Fault("lock.too-large", f"more than {_MAXIMUM_REQUIREMENTS} requirements")
     if line.requirement:
         return  # pip reads no other option on such a line
     for url in line.values("--index-url"):
