@@ -19,7 +19,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from sprawld.errors import StoreError, WheelError
-from sprawld.store import manifest
+from sprawld.store import libraries, manifest
 from sprawld.store.failpoints import failpoint
 from sprawld.store.manifest import ManifestFile, ManifestSummary
 
@@ -117,6 +117,7 @@ class _Staged:
         self._directories: set[str] = set()
         self._files: list[ManifestFile] = []
         self._scripts: dict[str, str] = {}
+        self._libraries = libraries.Libraries()
 
     def fill(self, filename: str, digest: str, boot_id: str) -> ManifestSummary:
         """Write the files and then the manifest; returns the summary in it."""
@@ -169,8 +170,10 @@ class _Staged:
                 digest.update(piece)
                 if recorded is not digest:
                     recorded.update(piece)
-                if is_script and not size:
-                    self._note_script(path, piece)
+                if not size:
+                    is_binary = libraries.is_binary(piece)
+                    if is_script:
+                        self._note_script(path, piece)
                 size += len(piece)
                 _write_all(descriptor, piece)
         finally:
@@ -178,6 +181,16 @@ class _Staged:
         if row is not None and (row.size != size or row.digest != recorded.digest()):
             self._refuse(file, row, size)
         self._files.append(ManifestFile(digest.hexdigest(), size, mode, path))
+        if is_binary:
+            self._look_at(path)
+
+    def _look_at(self, path: str) -> None:
+        """Note where a binary that was just written, and so is in memory still, looks for its libraries."""
+        descriptor = os.open(path, _READ, dir_fd=self._root)
+        try:
+            self._libraries.add(path, libraries.reader(descriptor))
+        finally:
+            os.close(descriptor)
 
     def _make_directory(self, directory: str) -> None:
         """Make a directory and those above it, each once."""
@@ -225,6 +238,8 @@ class _Staged:
             pth=offered.pth,
             requires_python=wheel.requires_python,
             record_verified=self._verified,
+            libraries=self._libraries.holding,
+            searched=self._libraries.searched,
         )
 
 

@@ -90,6 +90,10 @@ class ManifestSummary:
     requires_python: str | None
     record_verified: bool = True
     """False when the user allowed a RECORD that does not match."""
+    libraries: tuple[str, ...] | None = None
+    """Directories that hold shared libraries; None in manifests older than that."""
+    searched: tuple[str, ...] | None = None
+    """Directories that its binaries look into for libraries, in this wheel or in others."""
 
     def to_json(self) -> str:
         """Return one line of ASCII."""
@@ -251,16 +255,18 @@ _SHAPES: Final[dict[str, Callable[[Any], bool]]] = {
     "pth": _is_text_list,
     "requires_python": lambda value: value is None or _is_text(value),
     "record_verified": lambda value: isinstance(value, bool),
+    "libraries": lambda value: value is None or _is_text_list(value),
+    "searched": lambda value: value is None or _is_text_list(value),
 }
 
 
 def _checked(values: dict[str, Any], origin: str) -> dict[str, Any]:
-    values.setdefault("record_verified", True)
+    values = {"record_verified": True, "libraries": None, "searched": None, **values}
     for key, fits in _SHAPES.items():
         if key not in values or not fits(values[key]):
             raise _damaged(origin, f"its summary has no proper {key}")
     known = {key: values[key] for key in _SHAPES}
-    for key in ("tags", "data", "pth"):
-        known[key] = tuple(known[key])
+    for key in ("tags", "data", "pth", "libraries", "searched"):
+        known[key] = None if known[key] is None else tuple(known[key])
     known["init"] = {name: tuple(files) for name, files in known["init"].items()}
     return known

@@ -106,6 +106,8 @@ def test_the_summary(tmp_path: Path, entry: Path) -> None:
         data=("share",),
         pth=("demo.pth",),
         requires_python=">=3.9",
+        libraries=(),
+        searched=(),
     )
 
 
