@@ -6,11 +6,6 @@ the simulation tears what a careless order of steps leaves behind.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
-import struct
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,55 +16,18 @@ from sprawld.store.files import sync_directory
 from sprawld.store.tree import Store
 from sprawld.store.verify import verify_entry
 from tests.support import entries
+from tests.support.disk import Disk, NoDisk
 
 pytestmark = pytest.mark.functional
-
-SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN
-WITHOUT_LOG_FLUSH = 2
-IMAGE_BYTES = 48 << 20
-
-
-class Disk:
-    """An ext4 file system in a file, that can lose power."""
-
-    def __init__(self, directory: Path) -> None:
-        self.image = directory / "image"
-        self.path = directory / "disk"
-        self.path.mkdir()
-        with self.image.open("wb") as file:
-            file.truncate(IMAGE_BYTES)
-        self.format()
-
-    def format(self) -> None:
-        command = ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=1,nodiscard", str(self.image)]
-        subprocess.run(command, check=True, capture_output=True)
-
-    def mount(self) -> None:
-        command = ["mount", "-o", "loop", str(self.image), str(self.path)]
-        subprocess.run(command, check=True, capture_output=True)
-
-    def unmount(self) -> None:
-        subprocess.run(["umount", str(self.path)], check=True, capture_output=True)
-
-    def cut_power(self) -> None:
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.ioctl(descriptor, SHUTDOWN, struct.pack("I", WITHOUT_LOG_FLUSH))
-        finally:
-            os.close(descriptor)
-        self.unmount()
-        self.mount()
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
-        pytest.skip("needs root and mkfs.ext4")
-    disk = Disk(tmp_path)
     try:
+        disk = Disk(tmp_path)
         disk.mount()
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"cannot mount an image: {error.stderr!r}")
+    except NoDisk as reason:
+        pytest.skip(str(reason))
     yield disk
     disk.unmount()
 

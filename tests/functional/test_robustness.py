@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import signal
@@ -12,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sprawld.store.manifest import read_manifest
-from tests.support.wheels import build_wheel
+from tests.support.parts import make_parts, parts_code, torn_entries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,38 +25,19 @@ CLIENTS = 20
 WHEELS = 8
 KILLS = int(os.environ.get("VIRTUAL_SPRAWL_TEST_KILLS", "12"))
 """Kills at random moments in one run of the suite; set it to 50 or more for a long run."""
-CODE = (
-    f"import sys\nfrom importlib import import_module\n"
-    f"print(sum(import_module(f'part{{n}}').VALUE for n in range({WHEELS})))"
-)
+CODE = parts_code(WHEELS)
 
 
 @pytest.fixture
 def project(sandbox: Sandbox, index: SimpleIndex, tmp_path: Path) -> Path:
-    lines = []
-    for number in range(WHEELS):
-        # Data that does not compress, so that a run has something to be interrupted in.
-        data = random.Random(number).randbytes(600_000)
-        files = {f"part{number}/__init__.py": f"VALUE = {number}\n", f"part{number}/data.bin": data}
-        files |= {f"part{number}/m{item}.py": f"X = {item}\n" for item in range(40)}
-        wheel = build_wheel(tmp_path, f"part{number}", "1.0", files)
-        index.add(wheel)
-        lines.append(f"part{number}==1.0 --hash=sha256:{index.sha256(wheel.name)}")
+    lines = make_parts(tmp_path, index, WHEELS)
     return sandbox.project("parts", {}, lines)
 
 
 def expect_whole_entries(sandbox: Sandbox) -> int:
     """Compare every file of every visible entry with its manifest; return the number of entries."""
-    entries = sorted((sandbox.store / "wheels").iterdir())
-    for entry in entries:
-        listed = {file.path: file for file in read_manifest(entry / "manifest").files}
-        found = {
-            str(path.relative_to(entry)) for path in entry.rglob("*") if path.is_file() or path.is_symlink()
-        }
-        assert found == {*listed, "manifest"}
-        for name, file in listed.items():
-            assert hashlib.sha256((entry / name).read_bytes()).hexdigest() == file.digest
-    return len(entries)
+    assert torn_entries(sandbox.store) == []
+    return len(list((sandbox.store / "wheels").iterdir()))
 
 
 def test_twenty_clients_on_a_cold_store_fetch_each_wheel_once(
