@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from sprawld.lockfiles.artifacts import artifact, file_hash, package_name, web_u
 from sprawld.lockfiles.markers import holds, parse_marker
 from sprawld.lockfiles.read import read_lock
 from sprawld.model import Wanted
+from tests.support.costs import measured
 from tests.support.locks import DIGEST, FILES, INDEX, PLAIN, linux, macos, names, windows, write
 
 pytestmark = pytest.mark.property
@@ -78,14 +81,32 @@ def survives(path: Path) -> bool:
 # --- anything at all
 
 
+SECONDS = 0.1
+"""Of processor time that reading one lock and selecting from it four times may take."""
+BYTES = 64 << 20
+ANYTHING = st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace"))
+COPIES = st.just(1) | st.integers(2, 2_000)
+
+
+def survives_cheaply(path: Path) -> bool:
+    started = time.process_time()
+    survived = survives(path)
+    assert time.process_time() - started < SECONDS
+    return survived
+
+
 @pytest.mark.parametrize("name", LOCK_NAMES)
 def test_any_bytes_are_refused_or_read(directory: Path, name: str) -> None:
-    @quick
-    @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")))
-    def check(data: bytes) -> None:
-        survives(write(directory, name, data))
+    survives(write(directory, name, b""))  # loads the reader
 
-    check()
+    @quick
+    @given(ANYTHING, COPIES)
+    def check(data: bytes, copies: int) -> None:
+        survives_cheaply(write(directory, name, data * copies))
+
+    with measured() as cost:
+        check()
+    assert cost.bytes < BYTES
 
 
 # --- a good lock with one thing wrong
@@ -265,9 +286,40 @@ def test_a_good_lock_is_read_and_one_wrong_value_does_no_harm(directory: Path, n
     def check(index: int, value: object) -> None:
         document = copy.deepcopy(DOCUMENTS[name])
         list(places(document))[index](value)
-        survives(write(place, name, render(name, document)))
+        survives_cheaply(write(place, name, render(name, document)))
 
     check()
+
+
+# --- documents of any shape
+
+KEYS = sorted(
+    {key for document in DOCUMENTS.values() for key in re.findall(r'"([\w-]+)":', json.dumps(document))}
+)
+TABLES = st.recursive(
+    VALUES | st.sampled_from(["2.1", "4.5.0", HASH, WHEEL, "app"]),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | WORDS, inner, max_size=6)
+    ),
+    max_leaves=20,
+)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_any_document_is_refused_or_read(directory: Path, name: str) -> None:
+    place = directory / f"made-up-{name}"
+    survives(write(place, name, b""))
+    heads = {key: value for key, value in DOCUMENTS[name].items() if not isinstance(value, list)}
+
+    @settings(quick, max_examples=80)
+    @given(st.dictionaries(st.sampled_from(KEYS) | WORDS, TABLES, max_size=8), st.booleans())
+    def check(document: dict[str, Any], with_head: bool) -> None:
+        # With the version of a good lock more of the document is looked at.
+        survives_cheaply(write(place, name, render(name, {**heads, **document} if with_head else document)))
+
+    with measured() as cost:
+        check()
+    assert cost.bytes < BYTES
 
 
 # --- uv locks that were made up

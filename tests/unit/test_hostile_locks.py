@@ -16,6 +16,7 @@ from sprawld.lockfiles.read import read_lock
 from sprawld.lockfiles.selection import select
 from sprawld.model import Selection
 from sprawld.selecting import refuse_builds
+from tests.support.costs import measured
 from tests.support.locks import DIGEST, FILES, INDEX, PLAIN, linux, package, uv_lock, write
 
 Make = Callable[[Path], object]
@@ -186,6 +187,8 @@ LOCKS: dict[str, tuple[Make, str]] = {
     # the file itself
     "100-megabytes": (special(sparse), "lock.too-large"),
     "nested-100000-deep": (raw("a = " + "[" * 100_000), "lock.syntax"),
+    "4000000-tables": (raw("version = 1\na = [" + "{}," * 4_000_000 + "]\n"), "lock.too-large"),
+    "2000000-requirements": (raw("a==1\n" * 2_000_000, "requirements.txt"), "lock.too-large"),
     "1000000-packages": (raw("version = 1\n" + "[[package]]\nname = 'a'\n" * 1_000_000), "lock.too-large"),
     "50000-packages": (raw("version = 1\n" + "[[package]]\nname = 'a'\n" * 50_000), "lock.too-large"),
     "duplicate-keys": (raw("version = 1\nversion = 1\n"), "lock.syntax"),
@@ -248,9 +251,10 @@ def test_it_is_refused(tmp_path: Path, sockets: Sockets, make: Make, code: str) 
     directory = tmp_path / "project"
     directory.mkdir()
     make(directory)
-    with pytest.raises(SprawlError) as caught:
+    with pytest.raises(SprawlError) as caught, measured() as cost:
         run(directory)
     assert caught.value.code == code
+    assert (cost.seconds < 1, cost.bytes < 128 << 20) == (True, True), cost
     assert caught.value.message.isprintable()
     assert len(caught.value.message) < 2_000
     assert SECRET.split()[0] not in caught.value.message

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +15,30 @@ from sprawld.lockfiles.read import LockCache, read_lock
 from tests.support.locks import PLAIN, linux, names, package, uv_lock, write
 
 APP = uv_lock(package("app", source='virtual = "."'))
+
+
+class Opened:
+    """Remembers the files that this process opens while it is watched."""
+
+    def __init__(self) -> None:
+        self._names: list[str] | None = None
+        sys.addaudithook(self._hear)
+
+    @contextmanager
+    def watching(self) -> Iterator[list[str]]:
+        """Give the list of names, which grows."""
+        self._names = names = []
+        try:
+            yield names
+        finally:
+            self._names = None
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self._names is not None and event in ("open", "os.open", "os.listdir", "os.scandir"):
+            self._names.append(str(arguments[0]))
+
+
+OPENED = Opened()
 
 
 def age(*paths: Path) -> None:
@@ -70,6 +98,28 @@ class TestCache:
         first = cache.get(path)
         assert cache.get(path) is first
         assert cache.statistics() == {"kept": 1, "reads": 1, "hits": 1}
+
+    def test_reading_it_again_costs_a_stat_of_each_input(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = write(tmp_path, "uv.lock", APP)
+        project = write(tmp_path, "pyproject.toml", '[project]\nname = "app"\n')
+        age(path, project)
+        cache = LockCache()
+        lock = cache.get(path)
+        stats: list[Path] = []
+        stat = os.stat
+        monkeypatch.setattr(os, "stat", lambda file, **options: stats.append(file) or stat(file, **options))
+        with OPENED.watching() as opened:
+            assert all(cache.get(path) is lock for _ in range(10))
+        monkeypatch.undo()
+        assert opened == []
+        assert stats == [path, project] * 10
+        assert cache.statistics() == {"kept": 1, "reads": 1, "hits": 10}
+        # The counters count: another lock is opened.
+        with OPENED.watching() as opened:
+            read_lock(path)
+        assert str(path) in opened
 
     def test_a_change_is_seen_even_with_the_old_size_and_time(self, tmp_path: Path) -> None:
         path = write(tmp_path, "uv.lock", APP)
