@@ -38,6 +38,10 @@ class Limits:
     redirects: int = 5
     downloads: int = 16
     """Artifacts fetched at the same time."""
+    page_seconds: float = 120.0
+    """A project page that has not arrived whole by then will not."""
+    file_seconds: float = 6 * 3600.0
+    """The same for all attempts at one file: the largest wheels, over the slowest lines that are any use."""
     page_bytes: int = 64 << 20
     """Largest project page read."""
     artifact_bytes: int = 8 << 30
@@ -68,6 +72,10 @@ class Config:
     """Bytes that the entries may take together; None for no limit."""
     gc_min_free: int | None = None
     """Bytes to leave free on the store's disk; None for no limit."""
+    allow_hosts: tuple[str, ...] = ()
+    """Hosts, as `host` or `host:port`, that locks may name though their addresses are private."""
+    keyring: bool = False
+    """Ask the command `keyring` for passwords of indexes whose URLs have a user name only."""
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -81,6 +89,8 @@ _KEYS: dict[str, type] = {
     "require-hashes": bool,
     "allow-weak-hashes": list,
     "allow-bad-record": list,
+    "allow-hosts": list,
+    "keyring": bool,
     "workers": int,
     "idle-exit-seconds": int,
     "gc-max-age": str,

@@ -90,7 +90,9 @@ class Parts:
         self.environments = Environments(config.store / "interpreters")
         self.ready = ReadyTable(config.store / "replies")
         self.standing = Standing(self.store)
-        self.transport = Transport(config.limits, environ, self._home)
+        self.transport = Transport(
+            config.limits, environ, self._home, allow_hosts=config.allow_hosts, keyring=config.keyring
+        )
         self.index = IndexClient(self.transport, config.limits, pages=config.store / "pages")
         self.workers = WorkerPool(config.workers)
         self.provider = Provider(

@@ -3,6 +3,7 @@
 1. Userinfo of an index URL in the user's settings goes to exactly that origin (scheme, host, port).
 2. A netrc entry knows only a host. It goes there over https on the standard port, or to an origin that the
    settings name: a lockfile must not be able to have a password sent over plain http or to another service.
+   A user without a password in an index URL is one for the keyring, if the user wants it to be asked.
 3. netrc's `default` entry is ignored: it would go to any host that a lockfile names.
 4. Userinfo in a URL of a lockfile or an index page is never sent.
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from sprawld.model import IndexSettings
 
-__all__ = ["Credentials"]
+__all__ = ["Credentials", "basic"]
 
 _log = logging.getLogger(__name__)
 
@@ -47,9 +48,18 @@ class Credentials:
         pair = next((pair for pair in pairs if pair is not None), None)
         if pair is None and (named or origin == Origin("https", origin.host, 443)):
             pair = self._netrc().get(origin.host)
-        if pair is None:
+        return None if pair is None else basic(*pair)
+
+    def without_password(self, url: str, settings: IndexSettings) -> tuple[str, str] | None:
+        """Return (index URL, user) where the settings have a user for a URL's origin and nothing more."""
+        origin = origin_of(url)
+        if origin is None or origin.host in self._netrc():
             return None
-        return "Basic " + base64.b64encode(":".join(pair).encode()).decode("ascii")
+        for index in _indexes(settings):
+            pair = credentials_of(index) if origin_of(index) == origin else None
+            if pair is not None:
+                return (index, pair[0]) if not pair[1] else None
+        return None
 
     def names(self, host: str, settings: IndexSettings) -> bool:
         """Tell whether the user's own configuration names this host."""
@@ -85,7 +95,13 @@ class Credentials:
         }
 
 
+def basic(user: str, password: str) -> str:
+    """Return the value of the Authorization header."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+
+
 def _indexes(settings: IndexSettings) -> Iterator[str]:
     if settings.default is not None:
         yield settings.default
     yield from settings.extra
+    yield from settings.explicit

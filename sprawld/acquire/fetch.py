@@ -24,6 +24,7 @@ from .hashes import is_strong
 from .retry import with_retries
 from .slots import Slots
 from .staged import StagedFile, disk_refusal
+from .urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,11 +122,21 @@ class Fetcher:
                 "net.insecure", f"{artifact.filename}: no hash pins it, and its URL is plain http"
             )
         download = Download(self._transport, self._limits, artifact, file, progress, settings)
+        clock, left = asyncio.get_running_loop().time, self._limits.file_seconds
 
         async def attempt() -> None:
+            nonlocal left
             # A pause between attempts holds no place.
             async with self._slots.taken(artifact.size or 0):
-                await download.attempt(url)
+                begun = clock()
+                try:
+                    async with asyncio.timeout(left):
+                        await download.attempt(url)
+                except TimeoutError:
+                    late = f"{redact(url)}: not here after {self._limits.file_seconds:g} seconds of transfer"
+                    raise FetchError("net.timeout", late) from None
+                finally:
+                    left -= clock() - begun
                 try:
                     _check(artifact, file, any_of)
                 except FetchError as error:

@@ -1,9 +1,10 @@
 """Package indexes: which files a project has, and where the files of a lock lie.
 
-1. A pin that names its index is looked up there. Every other pin belongs to the first index, the default one
-   before the extra ones, that knows the project: a file missing there is never searched for on the user's
-   other indexes, or whoever can publish a name there could supply it. Two exceptions: a file with a strong
-   locked hash is that file wherever it lies, and indexes that the lock names itself are asked last.
+1. A pin that names its index is looked up there. Every other pin belongs to the first index that knows the
+   project, the user's extra indexes before the default one: a private name that somebody else registers on a
+   public index stays the private one's. A file missing there is never searched for on the user's other
+   indexes, or whoever can publish a name there could supply it. Two exceptions: a file with a strong locked
+   hash is that file wherever it lies, and indexes that the lock names itself are asked last.
 2. An index that does not answer is an error too, not a reason to ask the next one.
 3. A file with a strong locked hash is the same wherever and whenever it was listed, so any page seen before
    will do. For everything else a page is as old as its `max-age` allows, and then asked for again by ETag.
@@ -55,7 +56,6 @@ _FILES_IN_MEMORY: Final = 5_000
 _PARSED_IN_PLACE_BYTES: Final = 128 << 10
 # Statuses of an exchange that ended, as opposed to refusals that say more about the cause.
 _UNREACHABLE: Final = frozenset({"net.unreachable", "net.timeout", "net.truncated", "net.status"})
-
 
 T = TypeVar("T")
 
@@ -178,7 +178,7 @@ class IndexClient:
             # A lock that names the public index means the one the user's settings may replace by a mirror.
             default = settings.default or default_index()
             settings = replace(settings, default=default)
-            indexes = (default, *settings.extra)
+            indexes = (*settings.extra, default)
         return tuple(dict.fromkeys((*indexes, *source.extra_indexes))), settings
 
     async def _first_that_has(
@@ -244,9 +244,13 @@ class IndexClient:
         """Ask the index; a page that did not change is taken from memory or disk."""
         known = await self._seen(url, name)
         try:
-            stored, fresh_seconds = await with_retries(
-                lambda: self._request(url, known.etag if known else "", settings), self._limits
-            )
+            async with asyncio.timeout(self._limits.page_seconds):
+                stored, fresh_seconds = await with_retries(
+                    lambda: self._request(url, known.etag if known else "", settings), self._limits
+                )
+        except TimeoutError:
+            late = f"{redact(url)}: the page did not arrive in {self._limits.page_seconds:g} seconds"
+            raise PackageIndexError("index.unreachable", late) from None
         except FetchError as error:
             if error.code not in _UNREACHABLE:
                 raise

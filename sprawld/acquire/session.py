@@ -24,11 +24,11 @@ from .retry import Transient
 from .urls import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from aiohttp.abc import ResolveResult
 
     from sprawld.config import Limits
+
+    from .network import NetworkSettings
 
 __all__ = ["REQUEST_ERRORS", "open_session", "private_host", "refusal_of", "tls_context"]
 
@@ -78,24 +78,39 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
         raise _ConnectionLostError(str(error)) from error
 
 
-def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Build the TLS context: SSL_CERT_FILE and SSL_CERT_DIR, else the system's certificates.
+def tls_context(settings: NetworkSettings, *, with_client: bool = False) -> ssl.SSLContext:
+    """Build the TLS context; `with_client` shows the user's own certificate to hosts that ask for one.
 
-    Takes tens of milliseconds. Raises ConfigError when the variables name nothing that can be read.
+    Takes tens of milliseconds. Raises ConfigError when what the settings name cannot be read.
     """
-    file, directory = environ.get("SSL_CERT_FILE") or None, environ.get("SSL_CERT_DIR") or None
+    file, directory = settings.authorities, settings.authorities_directory
     try:
         context = ssl.create_default_context(cafile=file, capath=directory)
     except (OSError, ssl.SSLError) as error:
+        named = file or directory
         raise ConfigError(
-            "config.invalid", f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {type(error).__name__}"
+            "config.invalid", f"the certificates to trust, {named}, cannot be used: {type(error).__name__}"
         ) from error
+    if with_client and settings.client_certificate is not None:
+        _load_client(context, settings.client_certificate)
     if file is None and directory is None and ssl.get_default_verify_paths().cafile is None:
         bundle = next((path for path in _BUNDLES if Path(path).is_file()), None)
         if bundle is not None:
             context.load_verify_locations(bundle)
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def _load_client(context: ssl.SSLContext, path: str) -> None:
+    try:
+        # Without a password OpenSSL would ask for one on the terminal.
+        context.load_cert_chain(path, password=lambda: "")
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise ConfigError(
+            "config.invalid",
+            f"the client certificate {path} cannot be used: {type(error).__name__}",
+            hint="one PEM file with the certificate and its key, without a password",
+        ) from error
 
 
 def open_session(limits: Limits, tls: ssl.SSLContext, *, guarded: bool) -> aiohttp.ClientSession:
@@ -155,7 +170,7 @@ def private_host(url: str) -> FetchError:
     return FetchError(
         "net.host-refused",
         f"{redact(url)}: the host is on this machine or a private network",
-        hint="if it is meant, name its index in your own pip.conf, uv.toml or config.toml",
+        hint="if it is meant: `allow-hosts` in your config.toml, or name its index in your own settings",
     )
 
 

@@ -12,35 +12,33 @@ The first of these that names a default index gives it:
 2. As in the tools themselves, a variable replaces the same key of the files.
 3. Only http(s) indexes are used. Extra indexes with other URLs (`file:`) and find-links are ignored; a
    default of that kind is an error, since leaving it out would ask another index than the one meant.
-4. Nothing of a project is read here.
+4. An index that uv's file marks `explicit` is asked only where a lock names it.
+5. Nothing of a project is read here.
 
-Specifications: pip "Configuration" (locations, precedence), uv "Settings" (`index`, `index-url`).
+Specifications: pip "Configuration" (precedence), uv "Settings" (`index`, `index-url`).
 """
 
 from __future__ import annotations
 
-import configparser
 import functools
 import logging
 import re
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
-
-import tomli
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from sprawld.errors import ConfigError
 from sprawld.model import IndexSettings
 
-from .urls import origin_of, redact
+from .toolfiles import pip_settings, uv_documents
+from .urls import credentials_of, origin_of, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from sprawld.config import Config
 
-__all__ = ["default_index", "resolve_settings"]
+__all__ = ["default_index", "resolve_settings", "with_named_credentials"]
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +49,7 @@ class _Layer(NamedTuple):
     default: str | None
     extra: tuple[str, ...]
     origin: str
+    explicit: tuple[str, ...] = ()
 
 
 def resolve_settings(
@@ -72,8 +71,8 @@ def resolve_settings(
         fields.get("pip-index") or None, _words(fields.get("pip-extra", "")), "PIP_INDEX_URL"
     )
     uv_variables = _Layer(
-        _unnamed(fields.get("uv-index", "")) or None,
-        tuple(_unnamed(word) for word in _words(fields.get("uv-extra", ""))),
+        _with_own_credentials(fields.get("uv-index", ""), environ) or None,
+        tuple(_with_own_credentials(word, environ) for word in _words(fields.get("uv-extra", ""))),
         "UV_DEFAULT_INDEX",
     )
     # Files are read only when what comes before them is silent: a broken one must not stand in the way.
@@ -87,7 +86,7 @@ def resolve_settings(
     uv = _over(uv_variables, lambda: _uv_files(environ, home, system))
     if uv.default:
         return _settings(*uv)
-    return _settings(None, pip.extra + uv.extra, "")
+    return _settings(None, pip.extra + uv.extra, "", uv.explicit)
 
 
 @functools.cache
@@ -100,7 +99,9 @@ def default_index() -> str:
     return urlunsplit((parts.scheme, parts.netloc, "/simple/", "", ""))
 
 
-def _settings(default: str | None, extra: Iterable[str], origin: str) -> IndexSettings:
+def _settings(
+    default: str | None, extra: Iterable[str], origin: str, explicit: Iterable[str] = ()
+) -> IndexSettings:
     if default is not None:
         if origin_of(default) is None:
             raise ConfigError(
@@ -115,7 +116,8 @@ def _settings(default: str | None, extra: Iterable[str], origin: str) -> IndexSe
             _log.info("extra index left out, it is not http(s): %s", redact(url))
         elif url != default and url not in kept:
             kept.append(url)
-    return IndexSettings(default=default, extra=tuple(kept))
+    named = (_slashed(url) for url in explicit if origin_of(url) is not None)
+    return IndexSettings(default=default, extra=tuple(kept), explicit=tuple(dict.fromkeys(named)))
 
 
 def _over(variables: _Layer, files: Callable[[], _Layer]) -> _Layer:
@@ -127,6 +129,7 @@ def _over(variables: _Layer, files: Callable[[], _Layer]) -> _Layer:
         variables.default or below.default,
         variables.extra or below.extra,
         variables.origin if variables.default else below.origin,
+        below.explicit,
     )
 
 
@@ -138,63 +141,40 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def _unnamed(text: str) -> str:
-    """Drop the name of uv's `name=url` form."""
-    return re.sub(r"^[A-Za-z0-9._-]+=(?=[a-z+]+:)", "", text.strip())
+def _with_own_credentials(text: str, environ: Mapping[str, str]) -> str:
+    """Return the URL of uv's `name=url` form, with the credentials that the environment has for the name."""
+    named = re.match(r"([A-Za-z0-9._-]+)=(?=[a-z+]+:)", text.strip())
+    if named is None:
+        return text.strip()
+    return with_named_credentials(text.strip()[named.end() :], named[1], environ)
+
+
+def with_named_credentials(url: str, name: str, environ: Mapping[str, str]) -> str:
+    """Put UV_INDEX_<NAME>_USERNAME and _PASSWORD into the URL of the index of that name, as uv does.
+
+    So they are bound to its origin like any credentials of a URL. What the URL itself says goes first.
+    """
+    word = re.sub(r"[^A-Za-z0-9]", "_", name).upper()
+    user, password = (environ.get(f"UV_INDEX_{word}_{what}", "") for what in ("USERNAME", "PASSWORD"))
+    if not name or not (user or password) or origin_of(url) is None:
+        return url
+    known = credentials_of(url)
+    if known is not None and (known[1] or not password):
+        return url
+    user = user or (known[0] if known else "")
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{host}"))
 
 
 # --- pip
 
 
 def _pip_files(environ: Mapping[str, str], home: Path, system: Path) -> _Layer:
-    """Merge pip's files, the most important last, as pip does."""
-    default, origin = None, ""
-    extra: tuple[str, ...] = ()
-    for path in _pip_places(environ, home, system):
-        values = _pip_values(path)
-        if values.get("index-url"):
-            default, origin = values["index-url"], str(path)
-        if "extra-index-url" in values:
-            extra = _words(values["extra-index-url"])
-    return _Layer(default, extra, origin)
-
-
-def _pip_places(environ: Mapping[str, str], home: Path, system: Path) -> Iterator[Path]:
-    named = environ.get("PIP_CONFIG_FILE", "")
-    if named == "/dev/null":  # pip's documented way to ask for no file at all
-        return
-    if sys.platform == "darwin":
-        yield Path("/Library/Application Support/pip/pip.conf")
-    for directory in reversed(_xdg_directories(environ, system)):
-        yield directory / "pip" / "pip.conf"
-    yield system / "pip.conf"
-    if named:
-        yield Path(named)
-        return
-    yield home / ".pip" / "pip.conf"
-    support = home / "Library" / "Application Support" / "pip"
-    if sys.platform == "darwin" and support.is_dir():
-        yield support / "pip.conf"
-    else:
-        yield _xdg_home(environ, home) / "pip" / "pip.conf"
-
-
-def _pip_values(path: Path) -> dict[str, str]:
-    """Return the keys of [global], with those of [install] laid over them."""
-    text = _text(path)
-    if text is None:
-        return {}
-    parser = configparser.RawConfigParser()
-    try:
-        parser.read_string(text)
-    except configparser.Error as error:
-        raise ConfigError("config.invalid", f"{path}: {type(error).__name__}") from error
-    values: dict[str, str] = {}
-    for section in ("global", "install"):
-        if parser.has_section(section):
-            items = parser.items(section)
-            values.update((key.lower().replace("_", "-"), value.strip()) for key, value in items if value)
-    return values
+    found = pip_settings(environ, home, system)
+    default = found.values.get("index-url") or None
+    extra = _words(found.values.get("extra-index-url", ""))
+    return _Layer(default, extra, found.origins.get("index-url", ""))
 
 
 # --- uv
@@ -204,66 +184,34 @@ def _uv_files(environ: Mapping[str, str], home: Path, system: Path) -> _Layer:
     """Merge uv's files: the user's keys before the system's, lists of both one after the other."""
     default, origin = None, ""
     extra: tuple[str, ...] = ()
-    for path in _uv_places(environ, home, system):
-        found = _uv_values(path)
+    explicit: tuple[str, ...] = ()
+    for path, document in uv_documents(environ, home, system):
+        found = _uv_values(path, document, environ)
         if found.default and not default:
             default, origin = found.default, str(path)
         extra += found.extra
-    return _Layer(default, extra, origin)
+        explicit += found.explicit
+    return _Layer(default, extra, origin, explicit)
 
 
-def _uv_places(environ: Mapping[str, str], home: Path, system: Path) -> Iterator[Path]:
-    yield _xdg_home(environ, home) / "uv" / "uv.toml"
-    for directory in (*_xdg_directories(environ, system), system):
-        path = directory / "uv" / "uv.toml"
-        if path.exists():  # uv takes the first system-wide file and no other
-            yield path
-            return
-
-
-def _uv_values(path: Path) -> _Layer:
-    text = _text(path)
-    if text is None:
-        return _Layer(None, (), "")
-    try:
-        document = tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
-        raise ConfigError("config.invalid", f"{path}: {error}") from error
-    default, extra = None, []
+def _uv_values(path: Path, document: dict[str, Any], environ: Mapping[str, str]) -> _Layer:
+    default: str | None = None
+    extra: list[str] = []
+    explicit: list[str] = []
     indexes = document.get("index", [])
     for index in indexes if isinstance(indexes, list) else []:
         if not isinstance(index, dict) or not isinstance(index.get("url"), str):
             raise ConfigError("config.invalid", f"{path}: an [[index]] without a url")
+        name = index.get("name")
+        url = with_named_credentials(index["url"], name if isinstance(name, str) else "", environ)
         if index.get("default") is True:
-            default = default or index["url"]
-        elif index.get("explicit") is not True:  # explicit ones serve only packages that name them
-            extra.append(index["url"])
+            default = default or url
+        elif index.get("explicit") is True:  # serves only packages that name it
+            explicit.append(url)
+        else:
+            extra.append(url)
     legacy = document.get("extra-index-url", [])
     extra += [url for url in legacy if isinstance(url, str)] if isinstance(legacy, list) else []
     if not default and isinstance(document.get("index-url"), str):
         default = document["index-url"]
-    return _Layer(default, tuple(extra), str(path))
-
-
-# --- files
-
-
-def _xdg_home(environ: Mapping[str, str], home: Path) -> Path:
-    named = environ.get("XDG_CONFIG_HOME", "")
-    return Path(named) if named.startswith("/") else home / ".config"
-
-
-def _xdg_directories(environ: Mapping[str, str], system: Path) -> list[Path]:
-    """Return the system-wide configuration directories, the most important first."""
-    named = [Path(item) for item in environ.get("XDG_CONFIG_DIRS", "").split(":") if item.startswith("/")]
-    return named or [system / "xdg"]
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        # A file that this user may not read configures nothing for this user.
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("config.invalid", f"{path}: {type(error).__name__}") from error
+    return _Layer(default, tuple(extra), str(path), tuple(explicit))

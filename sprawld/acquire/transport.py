@@ -3,7 +3,8 @@
 1. Redirects are followed here: at most `Limits.redirects`, http(s) only, never from https to http.
 2. Every hop gets a new set of headers; credentials go to the origin they belong to (`credentials`).
 3. A host that the user's configuration does not name must have a public address (`hosts`).
-4. No cookies, no implied decompression; what the environment says counts for proxies and certificates only.
+4. No cookies, no implied decompression; what the environment says counts for proxies, certificates and the
+   keyring only. The user's own certificate is shown to hosts that the user's settings name.
 5. Errors are typed here: FetchError for what stays wrong, Transient for what may pass.
 
 aiohttp is loaded, and the TLS context built, at the first request.
@@ -18,8 +19,10 @@ from typing import TYPE_CHECKING, Final
 
 from sprawld.errors import FetchError
 
-from .credentials import Credentials
+from .credentials import Credentials, basic
 from .hosts import is_private, literal_address
+from .keyring import Keyring
+from .network import is_allowed, network_settings
 from .proxies import proxy_for
 from .retry import Transient, is_transient_status, retry_after_seconds
 from .urls import join, origin_of, redact, without_credentials
@@ -28,13 +31,13 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
-    from types import ModuleType
 
     import aiohttp
 
     from sprawld.config import Limits
     from sprawld.model import IndexSettings
 
+    from .network import NetworkSettings
     from .urls import Origin
 
 __all__ = ["Reply", "Transport", "status_refusal"]
@@ -70,22 +73,38 @@ class Reply:
 class Transport:
     """Connection pools, credentials and proxies; shared by everything that talks HTTP. Close it after use."""
 
-    def __init__(self, limits: Limits, environ: Mapping[str, str], home: Path) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        environ: Mapping[str, str],
+        home: Path,
+        *,
+        allow_hosts: tuple[str, ...] = (),
+        keyring: bool = False,
+    ) -> None:
+        """Load nothing yet. `allow_hosts` may have private addresses; `keyring`: it may be asked."""
         self._limits = limits
         self._environ = environ
+        self._home = home
+        self._allow_hosts = allow_hosts
+        self._may_ask_keyring = keyring
         self._credentials = Credentials(environ, home)
+        self._keyring: Keyring | None = None
         self._loading = asyncio.Lock()
-        self._tls: ssl.SSLContext | None = None
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._settings: NetworkSettings | None = None
+        self._tls: dict[bool, ssl.SSLContext] = {}
+        self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
         self._requests = 0
         self._redirects = 0
 
     async def prepare(self) -> None:
         """Load what the first request needs, off the event loop; may be called early and often."""
         async with self._loading:
-            if self._tls is None:
-                session = await asyncio.to_thread(_load)
-                self._tls = await asyncio.to_thread(session.tls_context, self._environ)
+            if self._settings is None:
+                settings, self._tls = await asyncio.to_thread(self._load)
+                if settings.keyring:
+                    self._keyring = Keyring(self._environ)
+                self._settings = settings
 
     async def close(self) -> None:
         """Close all connections."""
@@ -141,7 +160,7 @@ class Transport:
         proxy = proxy_for(origin, self._environ)
         pool = self._pool(url, origin, settings, proxied=proxy is not None)
         sent = dict(headers)
-        authorization = self._credentials.authorization(url, settings)
+        authorization = await self._authorization(url, settings)
         if authorization is not None:
             sent["Authorization"] = authorization
         bare = without_credentials(url)
@@ -165,15 +184,32 @@ class Transport:
         """Return the pool for a host; behind a proxy names are resolved by the proxy, out of our sight."""
         from . import session
 
-        trusted = self._credentials.names(origin.host, settings)
+        named = self._credentials.names(origin.host, settings)
+        allowed = named or is_allowed(origin, self._allow_hosts)
         address = literal_address(origin.host)
-        if not trusted and address is not None and is_private(address):
+        if not allowed and address is not None and is_private(address):
             raise session.private_host(url)
-        guarded = not (trusted or proxied)
-        if guarded not in self._sessions:
-            assert self._tls is not None
-            self._sessions[guarded] = session.open_session(self._limits, self._tls, guarded=guarded)
-        return self._sessions[guarded]
+        kind = (not (allowed or proxied), named)
+        if kind not in self._sessions:
+            guarded, known = kind
+            self._sessions[kind] = session.open_session(self._limits, self._tls[known], guarded=guarded)
+        return self._sessions[kind]
+
+    async def _authorization(self, url: str, settings: IndexSettings) -> str | None:
+        if self._keyring is not None:
+            wanted = self._credentials.without_password(url, settings)
+            password = await self._keyring.password(*wanted) if wanted else None
+            if wanted and password:
+                return basic(wanted[1], password)
+        return self._credentials.authorization(url, settings)
+
+    def _load(self) -> tuple[NetworkSettings, dict[bool, ssl.SSLContext]]:
+        from . import session
+
+        settings = network_settings(self._environ, self._home, keyring=self._may_ask_keyring)
+        plain = session.tls_context(settings)
+        named = session.tls_context(settings, with_client=True) if settings.client_certificate else plain
+        return settings, {False: plain, True: named}
 
 
 def status_refusal(reply: Reply) -> FetchError | Transient:
@@ -211,9 +247,3 @@ def _redirected(url: str, location: str) -> str:
     if origin.scheme == "http" and url.startswith("https:"):
         raise FetchError("net.redirect-refused", f"{redact(url)}: redirected from https to http")
     return target
-
-
-def _load() -> ModuleType:
-    from . import session
-
-    return session

@@ -31,9 +31,14 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def transport(
-    limits: Limits = LIMITS, environ: Mapping[str, str] | None = None, home: Path = NOWHERE
+    limits: Limits = LIMITS,
+    environ: Mapping[str, str] | None = None,
+    home: Path = NOWHERE,
+    allow_hosts: tuple[str, ...] = (),
 ) -> AsyncIterator[Transport]:
-    opened = Transport(limits, environ or {}, home)
+    # The files of this machine's own pip must not reach the tests.
+    environ = {"PIP_CONFIG_FILE": "/dev/null", "XDG_CONFIG_DIRS": str(NOWHERE)} | dict(environ or {})
+    opened = Transport(limits, environ, home, allow_hosts=allow_hosts)
     try:
         yield opened
     finally:
@@ -45,11 +50,12 @@ def with_transport(
     limits: Limits = LIMITS,
     environ: Mapping[str, str] | None = None,
     home: Path = NOWHERE,
+    allow_hosts: tuple[str, ...] = (),
 ) -> T:
     """Run `act` in a new event loop with a transport."""
 
     async def main() -> T:
-        async with transport(limits, environ, home) as opened:
+        async with transport(limits, environ, home, allow_hosts) as opened:
             return await act(opened)
 
     return asyncio.run(main())
@@ -83,7 +89,7 @@ def certificate(directory: Path) -> tuple[Path, ssl.SSLContext]:
         "-subj",
         "/CN=localhost",
         "-addext",
-        "subjectAltName=IP:127.0.0.1",
+        "subjectAltName=IP:127.0.0.1,DNS:localhost",
         "-keyout",
         str(key),
         "-out",

@@ -6,7 +6,8 @@ import os
 import resource
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,6 +181,59 @@ def test_a_host_that_stalls(index: SimpleIndex, staging: Path, fault: Fault) -> 
     limits = replace(IMPATIENT, attempts=2)
     assert refusal(locked(index), staging, index, limits=limits) == "net.timeout"
     assert index.requests[index.file_path(NAME)] == 2
+
+
+def test_a_file_that_comes_for_ever_is_given_up(index: SimpleIndex, staging: Path) -> None:
+    """The time is that of all attempts together, and what is late is not tried again."""
+    index.script(index.file_path(NAME), faults.stalled(10), forever=True)
+    assert refusal(locked(index), staging, index, limits=replace(LIMITS, file_seconds=0.3)) == "net.timeout"
+    assert index.requests[index.file_path(NAME)] == 1
+
+
+def test_a_host_that_swallows_connections(staging: Path) -> None:
+    """Like a firewall that drops packets: the queue of connections is full, and nobody accepts."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        url = f"http://127.0.0.1:{port}/{NAME}"
+        artifact = Artifact(filename=NAME, url=url, hashes=(sha256("0" * 64),))
+        limits = replace(LIMITS, connect_seconds=0.2, attempts=2)
+        settings = IndexSettings(default=url)
+
+        async def act(opened: Transport) -> None:
+            await Fetcher(opened, limits).fetch(artifact, staging, settings=settings)
+
+        with pytest.raises(SprawlError) as caught:
+            with_transport(act, limits)
+    assert caught.value.code == "net.timeout"
+
+
+def test_a_proxy_that_dies_half_way(index: SimpleIndex, wheel: Path, staging: Path) -> None:
+    url = f"http://files.example{index.file_path(NAME)}"
+    artifact = replace(locked(index), url=url)
+    environ = {"HTTP_PROXY": index.origin}
+    index.script(index.file_path(NAME), faults.reset(MIDDLE), faults.reset_in_headers(), None)
+
+    def act(opened: Transport) -> Awaitable[Fetched]:
+        return Fetcher(opened, LIMITS).fetch(artifact, staging)
+
+    assert with_transport(act, LIMITS, environ).path.read_bytes() == wheel.read_bytes()
+    # What arrived before the end is kept; a reset may take the last of it back.
+    asked = [seen.headers.get("Range", "") for seen in index.log]
+    assert asked[0] == ""
+    assert asked[-1].startswith("bytes=")
+    index.script(index.file_path(NAME), faults.reset(1), forever=True)
+    (staging / NAME).unlink()
+    with pytest.raises(SprawlError) as caught:
+        with_transport(act, LIMITS, environ)
+    assert caught.value.code == "net.truncated"
+    assert list(staging.iterdir()) == []
 
 
 def test_truncation_that_nothing_announces_shows_in_the_hash(index: SimpleIndex, staging: Path) -> None:

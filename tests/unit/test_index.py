@@ -17,7 +17,7 @@ from sprawld.config import Limits
 from sprawld.errors import PackageIndexError, SprawlError
 from sprawld.model import Artifact, Hash, IndexSettings, Pin, Source
 from tests.support import faults
-from tests.support.http import LIMITS, random_file, with_transport
+from tests.support.http import LIMITS, NOWHERE, random_file, with_transport
 from tests.support.index import SimpleIndex
 from tests.support.wheels import build_wheel
 
@@ -47,9 +47,14 @@ def other(tmp_path: Path) -> Iterator[SimpleIndex]:
         yield served
 
 
-def ask(act: Callable[[IndexClient], Awaitable[T]], limits: Limits = LIMITS, pages: Path | None = None) -> T:
+def ask(
+    act: Callable[[IndexClient], Awaitable[T]],
+    limits: Limits = LIMITS,
+    pages: Path | None = None,
+    home: Path = NOWHERE,
+) -> T:
     """Run `act` with a new index client."""
-    return with_transport(lambda opened: act(IndexClient(opened, limits, pages=pages)), limits)
+    return with_transport(lambda opened: act(IndexClient(opened, limits, pages=pages)), limits, home=home)
 
 
 def refusal(
@@ -184,6 +189,13 @@ def test_a_silent_index(index: SimpleIndex) -> None:
     index.script(PAGE, faults.stalled(), forever=True)
     limits = replace(LIMITS, idle_seconds=0.2, attempts=2)
     assert refusal(project(index), limits) == "index.unreachable"
+
+
+def test_a_page_that_comes_for_ever_is_given_up(index: SimpleIndex) -> None:
+    """Idle time alone is no limit: a byte a second keeps it from running out."""
+    index.script(PAGE, faults.dripping(3), forever=True)
+    assert refusal(project(index), replace(LIMITS, page_seconds=0.3)) == "index.unreachable"
+    assert index.requests[PAGE] == 1
 
 
 def test_refusals_of_the_transport_keep_their_code(index: SimpleIndex) -> None:
@@ -324,10 +336,11 @@ def test_a_file_with_a_strong_hash_is_taken_from_any_page_seen_before(
 
 
 def test_the_first_index_that_knows_a_project_owns_it(index: SimpleIndex, other: SimpleIndex) -> None:
-    artifact = ask(locate(locked(), settings(other, index)))
+    """The extra index goes first: whoever registers its names with the default one gains nothing."""
+    artifact = ask(locate(locked(), settings(index, other)))
     assert artifact.url == other.file_url(NAME)
-    # Another version lies in the second index, and is not looked for there.
-    assert refusal(candidates(pin("2.0"), settings(other, index))) == "index.file-not-found"
+    # Another version lies in the default index, and is not looked for there.
+    assert refusal(candidates(pin("2.0"), settings(index, other))) == "index.file-not-found"
     assert not index.log
 
 
@@ -335,12 +348,12 @@ def test_the_next_index_is_asked_for_a_project_that_the_first_does_not_know(
     index: SimpleIndex, tmp_path: Path
 ) -> None:
     with SimpleIndex() as empty:
-        artifact = ask(locate(locked(), settings(empty, index)))
+        artifact = ask(locate(locked(), settings(index, empty)))
         assert artifact.url == index.file_url(NAME)
         empty.script(PAGE, faults.status(503), forever=True)
-        assert refusal(locate(locked(), settings(empty, index))) == "index.unreachable"
+        assert refusal(locate(locked(), settings(index, empty))) == "index.unreachable"
         empty.script(PAGE, faults.status(403), forever=True)
-        assert refusal(locate(locked(), settings(empty, index))) == "index.unauthorized"
+        assert refusal(locate(locked(), settings(index, empty))) == "index.unauthorized"
 
 
 def test_a_strong_hash_finds_its_file_on_any_index(
@@ -361,13 +374,13 @@ def test_indexes_that_the_lock_names_are_asked_last(
     index.add(build_wheel(tmp_path, "six-pack", "1.1"))
     source = Source(kind="registry", extra_indexes=(index.url,))
     newer, common = (replace(pin(version), source=source) for version in ("1.1", "1.0"))
-    allowed = IndexSettings(default=other.url, extra=())
-    trusting = replace(allowed, extra=(index.url,))
-    # 127.0.0.1 is only for indexes of the user's own, so the lock's one is there too.
-    (found,) = ask(lambda client: client.candidates(newer, trusting))
+    allowed = IndexSettings(default=other.url)
+    # 127.0.0.1 is only for hosts that the user's own settings name.
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login user password secret\n")
+    (found,) = ask(lambda client: client.candidates(newer, allowed), home=tmp_path)
     assert found.url is not None
     assert found.url.startswith(index.origin)
-    (found,) = ask(lambda client: client.candidates(common, trusting))
+    (found,) = ask(lambda client: client.candidates(common, allowed), home=tmp_path)
     assert found.url == other.file_url(NAME)
 
 

@@ -127,6 +127,29 @@ def test_indexes_that_are_not_http_are_left_out_or_refused(
     assert "secret" not in str(caught.value)
 
 
+def test_credentials_of_the_environment_go_to_the_index_of_their_name(machine: Machine) -> None:
+    machine.environ |= {
+        "UV_INDEX_CORP_2_USERNAME": "me@corp",
+        "UV_INDEX_CORP_2_PASSWORD": "s/c:t",
+        "UV_INDEX_TORCH_PASSWORD": "token",
+        "UV_INDEX_NOBODY_PASSWORD": "never",
+    }
+    expected = "https://me%40corp:s%2Fc%3At@corp.example/simple/"
+    assert machine.settings(uv_index="corp-2=https://corp.example/simple").default == expected
+    # Without its name an index has no credentials: the origin alone says nothing.
+    assert machine.settings(uv_index="https://corp.example/simple").default == "https://corp.example/simple/"
+    own = machine.settings(uv_extra="corp-2=https://own:secret@corp.example/")
+    assert own.extra == ("https://own:secret@corp.example/",)
+    user_only = machine.settings(uv_extra="torch=https://user@torch.example/")
+    assert user_only.extra == ("https://user:token@torch.example/",)
+    machine.write(
+        ".config/uv/uv.toml",
+        '[[index]]\nname = "corp-2"\nurl = "https://corp.example/simple"\ndefault = true\n'
+        '[[index]]\nname = "torch"\nurl = "https://torch.example/"\nexplicit = true\n',
+    )
+    assert machine.settings() == IndexSettings(default=expected, explicit=("https://:token@torch.example/",))
+
+
 @pytest.mark.parametrize("place", [".pip/pip.conf", ".config/pip/pip.conf", "pip.conf", "xdg/pip/pip.conf"])
 def test_the_places_of_pip(machine: Machine, place: str) -> None:
     machine.write(place, PIP)
