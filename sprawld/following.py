@@ -1,8 +1,10 @@
 """Following: project links are led to the set that their lockfile gives now.
 
 1. A link has its own question (interpreter, extras, groups), asked again whenever somebody's request shows
-   that the lockfile gives something new, when the lockfile is written anew, and at the daemon's start.
-2. Nobody waits for it, and a lock that is refused leaves the link where it was: an editor shows the packages
+   that the lockfile gives something new, and at the daemon's start if the lockfile has changed since.
+2. At the start nobody has asked for anything, so nothing is fetched; and where the index was told by the
+   environment of a user's command, it is not known then, and another one is not asked in its place.
+3. Nobody waits for it, and a lock that is refused leaves the link where it was: an editor shows the packages
    of yesterday rather than none.
 """
 
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 from .errors import LockError, SprawlError
 from .hotpath import check_of
 from .request import ResolveRequest
+from .store.projects import INDEX_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,22 +81,23 @@ class Following:
 
     async def lock_changed(self, lock: Path, fields: Mapping[str, str]) -> None:
         """Lead the links of a lockfile to what it gives now; `fields` has the index settings to use."""
+        settings = {name: fields[name] for name in INDEX_FIELDS if name in fields}
         for follower in await asyncio.to_thread(self._projects.of_lock, lock):
-            await self._refresh(follower, fields)
+            await self._refresh(follower, settings)
 
     async def catch_up(self) -> None:
         """Look after the links whose lockfile changed while no daemon ran."""
         for follower in await asyncio.to_thread(self._projects.all):
-            if follower.check != await asyncio.to_thread(check_of, os.fspath(follower.lock)):
-                await self._refresh(follower, {})
+            changed = follower.check != await asyncio.to_thread(check_of, os.fspath(follower.lock))
+            if changed and not follower.told_indexes:
+                options = ",".join(filter(None, (follower.fields.get("options", ""), "offline")))
+                await self._refresh(follower, {"options": options})
 
-    async def _refresh(self, follower: Follower, fields: Mapping[str, str]) -> None:
-        settings = {name: text for name, text in fields.items() if "index" in name or "extra" in name}
-        settings.pop("extras", None)
+    async def _refresh(self, follower: Follower, more: Mapping[str, str]) -> None:
         if not await asyncio.to_thread(follower.is_alive):
             return
         try:
-            request = ResolveRequest.from_fields({**follower.fields, **settings})
+            request = ResolveRequest.from_fields({**follower.fields, **more})
             now = await self.lead(follower, request, lambda _: None)
         except SprawlError as error:
             log.warning("the link of %s stays where it is: %s", follower.anchor, error)

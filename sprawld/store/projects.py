@@ -24,7 +24,7 @@ from . import files
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Follower", "FollowerKind", "Projects"]
+__all__ = ["INDEX_FIELDS", "Follower", "FollowerKind", "Projects"]
 
 FollowerKind = Literal["ide", "kernel"]
 
@@ -34,8 +34,8 @@ _LINK: Final = "venv"
 _FILE_BYTES: Final = 1 << 20
 _DIGITS: Final = 40
 
-_SECRET_FIELDS: Final = ("index", "pip-index", "pip-extra", "uv-index", "uv-extra")
-"""URLs that may hold passwords; who asks next time brings them again."""
+INDEX_FIELDS: Final = ("index", "pip-index", "pip-extra", "uv-index", "uv-extra")
+"""Of a question: URLs that may hold passwords, so they are not recorded; the next request brings them again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,8 @@ class Follower:
     """Of the lockfile, when the link was set."""
     updated: int
     """When the link was set, seconds since the epoch."""
+    told_indexes: bool = False
+    """Whether the question came with indexes of its own."""
 
     def is_alive(self) -> bool:
         """Tell whether what it is for is there; blocks."""
@@ -78,7 +80,7 @@ class Projects:
         StoreError `disk.full` or `store.unwritable`: then the link leads where it led before.
         """
         directory = self._directory(follower.kind, follower.anchor)
-        fields = {name: text for name, text in follower.fields.items() if name not in _SECRET_FIELDS}
+        fields = {name: text for name, text in follower.fields.items() if name not in INDEX_FIELDS}
         content = {
             "kind": follower.kind,
             "anchor": os.fspath(follower.anchor),
@@ -86,6 +88,7 @@ class Projects:
             "fields": fields,
             "check": list(follower.check),
             "updated": follower.updated,
+            "told_indexes": follower.told_indexes or fields != dict(follower.fields),
         }
         target = f"../../sets/{follower.digest}"
         with files.writing(f"the project link {directory}"):
@@ -151,6 +154,7 @@ def _read(directory: Path) -> Follower | None:
             digest="",
             check=(str(path), int(ctime), int(size), int(inode)),
             updated=int(content["updated"]),
+            told_indexes=bool(content.get("told_indexes", False)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
