@@ -23,6 +23,8 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from packaging.utils import canonicalize_name
+
 from sprawld.errors import InterpreterError, StoreError
 from sprawld.store import files
 
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LAYOUT", "SetEntry", "build_set", "set_digest"]
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Part of every set's digest; raised when the same entries would be laid out differently."""
 
 DIGEST_DIGITS: Final = 40
@@ -292,6 +294,7 @@ class _Builder:
         """Link what wheels put beside site-packages: headers, `share/`, `etc/`, libraries in `lib/`."""
         at_root: dict[str, list[Source]] = {}
         inside: dict[str, list[Source]] = {}
+        headers: dict[str, list[Source]] = {}
         for entry in self.entries:
             base = f"wheels/{entry.digest}"
             for name in entry.summary.data:
@@ -307,7 +310,14 @@ class _Builder:
                         raise StoreError("set.collision", f"{entry.package} has data files in lib/{name}")
                     place = f"{directory}/{name}"
                     inside.setdefault(place, []).append(Source(entry.package, f"{base}/{place}"))
-        for place, sources in (at_root | inside).items():
+                    if directory == "include" and canonicalize_name(name) == entry.name:
+                        place = f"include/site/{self.environment.library}/{name}"
+                        headers[place] = [Source(entry.package, f"{base}/include/{name}")]
+        if headers:
+            # Once more, where installers put them in a venv.
+            for place in ("include/site", f"include/site/{self.environment.library}"):
+                self.tree.make_directory(place)
+        for place, sources in (at_root | inside | headers).items():
             self.tree.place(place, sources)
 
     def _children(self, relative: str) -> list[str]:

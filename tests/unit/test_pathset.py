@@ -276,6 +276,9 @@ def test_data_is_merged_at_the_root(workshop: Workshop) -> None:
     assert sorted(os.listdir(path / "lib/pkgconfig")) == ["one.pc", "two.pc"]
     assert (path / "include/one/one.h").read_text() == "1"
     assert (path / "include/two/two.h").read_text() == "2"
+    library = environment_of(newest()).library
+    # Where installers put headers in a venv.
+    assert (path / "include/site" / library / "two/two.h").read_text() == "2"
 
 
 @pytest.mark.parametrize(
