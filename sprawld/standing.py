@@ -50,5 +50,7 @@ class Standing:
         return True
 
     def _is_there(self, name: str) -> bool:
-        # The names are those of entries, and that of the client copy.
-        return any(os.path.lexists(self._store.root / kind / name) for kind in ("wheels", "client"))
+        # The names are those of entries and bundles, and that of the client copy.
+        return any(
+            os.path.lexists(self._store.root / kind / name) for kind in ("wheels", "bundles", "client")
+        )

@@ -4,8 +4,8 @@
    page cache survives the death of any process, and unknown after a power cut.
 2. `make_durable` runs in the background: one `syncfs` for everything that is volatile, and only then a
    durable mark for each. A mark made before that would vouch for empty files after a power cut.
-3. After a reboot a volatile entry is compared with its manifest and marked, or discarded. Volatile sets are
-   discarded: they cost little to make again.
+3. After a reboot a volatile entry is compared with its manifest and marked, or discarded. Volatile sets and
+   bundles are discarded: they cost little to make again.
 4. Only what this boot published is ever marked by `make_durable`: after a reboot syncing proves nothing.
 """
 
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from sprawld.model import Digest
 
-from . import files, leases, publication
+from . import files, leases, publication, references
 from .failpoints import failpoint
 from .verify import restore_modes, verify_entry
 
@@ -149,7 +149,7 @@ class Durability:
         Reads every byte of those entries; until then `Store.has_entry` says that they are not there.
         """
         sound, torn = [], []
-        for item in self.volatile():
+        for item in self.volatile():  # sets first, so that what they alone needed is not needed any more
             if self._store.is_of_this_boot(item):
                 continue
             if item.kind == "wheels" and self._is_whole(item):
@@ -174,6 +174,9 @@ class Durability:
     def _discard(self, item: Published) -> bool:
         if item.kind == "wheels":
             return self._store.discard_publication(item)
+        if item.kind == "bundles":
+            users = references.users(self._store.root, item.name)
+            return not any(users) and self._store.discard_publication(item)
         # A client that found no daemon may have started on the set meanwhile: then it is left to gc.
         with leases.exclusive(item.path(self._store.root)) as free:
             return free and self._store.discard_publication(item)

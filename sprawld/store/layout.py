@@ -26,7 +26,9 @@ FORMAT: Final = 1
 """Number in the file `format`; raised when an older daemon could no longer read what a newer one writes."""
 
 CHILDREN: Final = (
+    "bundles",
     "client",
+    "direct",
     "durable",
     "first-use",
     "origins",

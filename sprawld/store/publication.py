@@ -1,6 +1,6 @@
-"""A publication: one entry or set as it was renamed into place once, and the mark that says it is durable.
+"""A publication: one entry, bundle or set as it was renamed into place once, and the mark of its durability.
 
-1. Each holds a witness file that is never edited: an entry its `manifest`, a set the file `boot`. Both name
+1. Each holds a witness file that is never edited: an entry its `manifest`, the others a file `boot`. All name
    the boot that published it.
 2. A durable mark `durable/<kind>-<name>` is a hard link to the witness. So it vouches for that publication
    and never for another one under the same name, in whatever order a power cut lets names come and go.
@@ -39,13 +39,14 @@ __all__ = [
     "write_boot",
 ]
 
-Kind = Literal["wheels", "sets"]
+Kind = Literal["wheels", "bundles", "sets"]
 
-WITNESS: Final[dict[Kind, str]] = {"wheels": manifest.NAME, "sets": "boot"}
+WITNESS: Final[dict[Kind, str]] = {"wheels": manifest.NAME, "bundles": "boot", "sets": "boot"}
 """Kind -> the file whose link is the durable mark."""
 
 _NAMES: Final[dict[str, re.Pattern[str]]] = {
     "wheels": re.compile(r"[0-9a-f]{64}"),
+    "bundles": re.compile(r"[0-9a-f]{16,64}"),
     "sets": re.compile(r"[0-9a-f]{16,64}"),
     "client": re.compile(r"[0-9a-f]{16,64}"),
 }
@@ -55,7 +56,7 @@ _BOOT_BYTES: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One publication of an entry or set, told from an earlier or later one of the same name."""
+    """One publication, told from an earlier or later one of the same name."""
 
     kind: Kind
     name: str
@@ -72,7 +73,7 @@ class Published:
 
 
 def is_name(kind: str, name: str) -> bool:
-    """Tell whether `name` has the form of a name in `wheels`, `sets` or `client`."""
+    """Tell whether `name` has the form of a name in `wheels`, `bundles`, `sets` or `client`."""
     return _NAMES[kind].fullmatch(name) is not None
 
 
@@ -85,9 +86,9 @@ def look(root: Path, kind: Kind, name: str) -> Published | None:
 def publications(root: Path) -> Iterator[Published]:
     """Yield everything published, trusted or not; what has no witness is left out.
 
-    Sets come first: of a set that is yielded, every entry was there before and is yielded as well.
+    Sets come first: of a set that is yielded, every bundle and entry was there before and is yielded as well.
     """
-    kinds: tuple[Kind, ...] = ("sets", "wheels")
+    kinds: tuple[Kind, ...] = ("sets", "bundles", "wheels")
     for kind in kinds:
         try:
             names = os.listdir(root / kind)
@@ -102,7 +103,7 @@ def publications(root: Path) -> Iterator[Published]:
 def boot_of(path: Path, kind: Kind) -> str | None:
     """Return the boot that made the tree at `path`; None if its witness does not tell or was cut short."""
     try:
-        if kind == "sets":
+        if kind != "wheels":
             return files.read_small(path / WITNESS[kind], _BOOT_BYTES).decode("ascii")
         return manifest.read_summary(path / WITNESS[kind]).boot_id
     except (OSError, ValueError, StoreError):
@@ -110,7 +111,7 @@ def boot_of(path: Path, kind: Kind) -> str | None:
 
 
 def write_boot(staged: Path, boot: str) -> None:
-    """Write the witness of a set that is being made."""
+    """Write the witness of a bundle or set that is being made."""
     descriptor = os.open(staged / WITNESS["sets"], files.CREATE, 0o444)
     with os.fdopen(descriptor, "wb") as file:
         file.write(boot.encode("ascii"))

@@ -7,6 +7,8 @@
 3. What the manifest does not list is no content of the entry, so removing it is no edit of content: it was
    put there by somebody else (root, whose interpreter writes bytecode anywhere), and the listed files keep
    inode, time and bytes.
+4. A bundle is links to the files of entries. When one of its entries goes, so does the bundle, and with it
+   the sets that need it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final, Literal
 
-from . import files, leases, manifest, references
+from . import bundles, files, leases, manifest, references
 from .failpoints import failpoint
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from .tree import Store
 
-__all__ = ["Outcome", "discard_set", "remove_extras", "replace_entry", "unused"]
+__all__ = ["Outcome", "discard_bundle", "discard_set", "remove_extras", "replace_entry", "unused"]
 
 Outcome = Literal["repaired", "in use"]
 
@@ -36,10 +38,14 @@ _OWNER_ALL: Final = stat.S_IRWXU
 
 @contextlib.contextmanager
 def unused(store: Store, digest: str) -> Iterator[bool]:
-    """Yield whether no process and no realise relies on an entry; none can begin to before the block ends."""
+    """Yield whether no process and no realise relies on an entry or bundle.
+
+    None can begin to before the block ends.
+    """
     with contextlib.ExitStack() as stack:
         free = all(
-            stack.enter_context(leases.exclusive(path)) for path in sorted(_users(store, digest))
+            stack.enter_context(leases.exclusive(path))
+            for path in sorted(references.users(store.root, digest))
         ) and stack.enter_context(store.holds.unheld(digest))
         yield free
 
@@ -53,11 +59,37 @@ def replace_entry(store: Store, digest: Digest, staged: Path) -> Outcome:
     with unused(store, digest) as free:
         if not free:
             return "in use"
+        _discard_bundles(store, digest)
         store.set_apart(store.entry_path(digest))
         failpoint("repair.set-apart")
         store.publish_entry(staged, digest)
         failpoint("repair.published")
     return "repaired"
+
+
+def _discard_bundles(store: Store, digest: str) -> None:
+    """Discard the bundles that share files with an entry which nobody uses, and first the sets on them.
+
+    All are made anew by the next request: sound files of an entry are other files than the damaged ones.
+    """
+    for name in list(bundles.with_entry(store, digest)):
+        # Every one of these sets needs the entry, too: the caller has the leases.
+        _discard_bundle(store, name)
+
+
+def discard_bundle(store: Store, name: str) -> Outcome:
+    """Discard a bundle with the sets on it; the next request for one of these makes both anew."""
+    with unused(store, name) as free:
+        if not free:
+            return "in use"
+        _discard_bundle(store, name)
+    return "repaired"
+
+
+def _discard_bundle(store: Store, name: str) -> None:
+    for path in list(references.users(store.root, name)):
+        store.discard(path)
+    store.discard(store.bundle_path(name))
 
 
 def remove_extras(store: Store, digest: Digest) -> Outcome:
@@ -84,19 +116,6 @@ def discard_set(store: Store, name: str) -> Outcome:
     with leases.exclusive(path) as free:
         gone = free and (store.discard_unheld(path) or not os.path.lexists(path))
     return "repaired" if gone else "in use"
-
-
-def _users(store: Store, digest: str) -> Iterator[Path]:
-    """Yield the sets that need an entry, by their description or else by their links."""
-    for name in store.sets():
-        path = store.set_path(name)
-        found = references.read_references(path)
-        try:
-            names = references.of_links(path) if found is None else found.names
-        except OSError:
-            continue  # gone meanwhile
-        if digest in names:
-            yield path
 
 
 def _parents(path: str) -> Iterator[str]:

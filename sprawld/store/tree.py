@@ -3,10 +3,11 @@
     <cache>/virtual-sprawl/
       format                       number of this layout; a newer one is refused
       wheels/<sha256>/             an entry: one wheel unpacked, with its `manifest`; read-only
+      bundles/<digest>/            entries merged in one tree of hard links, with `bundle.json` and `boot`
       sets/<digest>/               a path set; `boot` names the boot that made it, its users hold `lease`
       client/<digest>/             the client files that sets link to
       packs/<tag>/<sha256>.pack    bytecode and module index of an entry for one kind of interpreter
-      durable/<kind>-<name>        a durable mark: a hard link to the entry's `manifest` or the set's `boot`
+      durable/<kind>-<name>        a durable mark: a hard link to the entry's `manifest`, or to that `boot`
       roots/  first-use/           install roots and pins; hashes recorded at first use
       origins/                     where each entry's wheel came from
       projects/  writable/         links that editors and kernels follow; sets as a project's own files
@@ -32,8 +33,7 @@ import errno
 import os
 import stat
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from sprawld.errors import StoreError
 from sprawld.model import Digest
@@ -43,6 +43,7 @@ from .durability import boot_id
 from .failpoints import failpoint
 from .holds import Holds
 from .packs import Packs
+from .statistics import Statistics
 from .trash import Trash, make_movable
 
 if TYPE_CHECKING:
@@ -51,24 +52,10 @@ if TYPE_CHECKING:
 
     from .publication import Kind, Published
 
-__all__ = ["Statistics", "Store"]
+__all__ = ["Store"]
 
 _READ_ONLY: Final = 0o555
 _TAKEN: Final = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statistics:
-    """What the store holds."""
-
-    entries: int
-    sets: int
-    bytes: int
-    """Content of the entries, as their manifests tell."""
-    staged: int
-    """Trees being filled."""
-    trash: int
-    """Trees waiting for deletion."""
 
 
 class Store:
@@ -113,6 +100,10 @@ class Store:
         """Return where a set lies; ValueError for what is not a digest in lower-case hex."""
         return self._path("sets", digest)
 
+    def bundle_path(self, digest: str) -> Path:
+        """Return where a bundle lies; ValueError for what is not a digest in lower-case hex."""
+        return self._path("bundles", digest)
+
     def client_path(self, digest: str) -> Path:
         """Return where a client copy lies; ValueError for what is not a digest in lower-case hex."""
         return self._path("client", digest)
@@ -125,9 +116,17 @@ class Store:
         """Tell whether the set is there and to be trusted; one lstat after the first time."""
         return self._has("sets", digest)
 
+    def has_bundle(self, digest: str) -> bool:
+        """Tell whether the bundle is there and to be trusted; one lstat after the first time."""
+        return self._has("bundles", digest)
+
     def entries(self) -> Iterator[Digest]:
         """Yield the digests of all entries, trusted or not, in no order."""
         return map(Digest, self._names("wheels"))
+
+    def bundles(self) -> Iterator[str]:
+        """Yield the digests of all bundles, trusted or not, in no order."""
+        return self._names("bundles")
 
     def sets(self) -> Iterator[str]:
         """Yield the digests of all sets, trusted or not, in no order."""
@@ -152,6 +151,7 @@ class Store:
             sizes = self._sizes.values()
             return Statistics(
                 entries=len(sizes),
+                bundles=sum(1 for _ in self.bundles()),
                 sets=sum(1 for _ in self.sets()),
                 bytes=sum(sizes),
                 staged=len(os.listdir(self.root / "tmp")),
@@ -196,11 +196,11 @@ class Store:
             raise ValueError(f"{staged.name}: the manifest is of another wheel or boot")
         return self._publish(staged, "wheels", digest)
 
-    def publish_set(self, staged: Path, digest: str) -> bool:
-        """Make `staged`, a directory in tmp/, the set `digest`; everything else as in `publish_entry`."""
+    def publish_set(self, staged: Path, digest: str, kind: Literal["bundles", "sets"] = "sets") -> bool:
+        """Make `staged`, a directory in tmp/, a set or bundle; everything else as in `publish_entry`."""
         with files.writing(f"the store {self.root}"):
             publication.write_boot(staged, self.boot)
-        return self._publish(staged, "sets", digest)
+        return self._publish(staged, kind, digest)
 
     def publish_pack(self, staged: Path, tag: str, digest: str) -> bool:
         """Make the file `staged` the entry's pack for interpreters of `tag`; False if the entry has gone.

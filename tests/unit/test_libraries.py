@@ -53,11 +53,11 @@ def test_no_bytes_are_too_strange(read: Callable[[Read], list[str]]) -> None:
     ]
     for seed in seeds:
         for _ in range(1500):
-            content = bytearray(seed[: chance.randrange(len(seed))] if chance.random() < 0.2 else seed)
+            damaged = bytearray(seed[: chance.randrange(len(seed))] if chance.random() < 0.2 else seed)
             for _ in range(chance.randrange(1, 12)):
-                if content:
-                    content[chance.randrange(min(400, len(content)))] = chance.randrange(256)
-            assert len(read(of(bytes(content)))) <= 4 * 512
+                if damaged:
+                    damaged[chance.randrange(min(400, len(damaged)))] = chance.randrange(256)
+            assert len(read(of(bytes(damaged)))) <= 4 * 512
 
 
 def test_what_is_read_of_a_liar_is_bounded() -> None:
