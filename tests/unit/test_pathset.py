@@ -13,7 +13,7 @@ import pytest
 from sprawld.errors import InterpreterError, StoreError
 from sprawld.model import Digest, Overlay
 from sprawld.pathsets import setindex
-from sprawld.pathsets.pathset import SetEntry, build_set, set_digest
+from sprawld.pathsets.pathset import LAYOUT, SetEntry, build_set, set_digest
 from sprawld.store.references import of_links, read_references
 from tests.support.interpreters import newest
 from tests.support.workshop import Workshop, environment_of
@@ -66,7 +66,7 @@ def test_the_shape_of_a_venv(workshop: Workshop) -> None:
     assert settings["home"] == os.path.dirname(environment.executable)
     assert settings["include-system-site-packages"] == "false"
     assert settings["version"] == ".".join(map(str, environment.version))
-    assert settings["virtual-sprawl"] == "1"
+    assert settings["virtual-sprawl"] == str(LAYOUT)
     for name in ("python", "python3", environment.library):
         assert os.readlink(path / "bin" / name) == environment.executable
     assert (path / "include").is_dir()
