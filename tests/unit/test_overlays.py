@@ -25,8 +25,9 @@ SIX = package("six")
 ONLY_DOCS = Wanted(only_groups=("docs",))
 
 
-def selected(directory: Path, wanted: Wanted = PLAIN) -> Selection:
-    found = find_lock(directory)
+def selected(directory: Path, wanted: Wanted = PLAIN, lock_name: str = "") -> Selection:
+    # A lock without packages counts only where it is named.
+    found = find_lock(directory, explicit=directory / lock_name if lock_name else None)
     assert found is not None
     lock = read_lock(found.lock, root=found.root)
     return with_overlays(select(found, lock, linux(), wanted), wanted)[0]
@@ -118,8 +119,8 @@ def test_it_is_not_there_when_only_a_group_is_asked_for(tmp_path: Path, case: st
         for name, text in files.items()
     }
     project = write_tree(tmp_path, files | APP)
-    assert names(selected(project)) == ["demo-app"]
-    assert names(selected(project, ONLY_DOCS)) == []
+    assert names(selected(project, lock_name=f"{case}.lock")) == ["demo-app"]
+    assert names(selected(project, ONLY_DOCS, f"{case}.lock")) == []
 
 
 def test_a_directory_that_is_not_editable_is_served_and_said_so(tmp_path: Path) -> None:
