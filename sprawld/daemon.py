@@ -67,6 +67,7 @@ class Answers:
         if ready is None or not self._parts.standing.stands(ready.digest):
             return None
         self._parts.used(ready.lock, ready.digest)
+        self._parts.offer(request, ready)
         return ready.frame
 
     async def resolve(self, request: bytes, report: Callable[[Progress], None]) -> bytes:
@@ -78,6 +79,7 @@ class Answers:
         if recorded is not None:
             parts.ready.put(request, recorded)
             parts.used(recorded.lock, recorded.digest)
+            parts.offer(request, recorded)
             parts.pack_set(recorded.digest, question.python)
             return recorded.frame
         environment = await parts.environments.get(question.python)
@@ -90,6 +92,7 @@ class Answers:
         parts.lock_gave(ready.lock, question.fields)
         if keep:
             parts.ready.put(request, ready)
+            parts.offer(request, ready)
             await asyncio.to_thread(parts.ready.record, request, ready)
         return ready.frame
 
@@ -166,6 +169,7 @@ def _prepare(parts: Parts) -> None:
         log.warning("%d entries were torn by a crash of the machine and dropped", len(outcome.discarded))
     parts.store.packs.sweep(set(parts.store.entries()))
     parts.realiser.prepare_client()
+    parts.direct.prepare(parts.realiser.client_digest)
     _record_program(parts.config.store)
 
 

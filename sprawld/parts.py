@@ -20,6 +20,7 @@ from .acquire.settings import resolve_settings
 from .acquire.transport import Transport
 from .acquire.workers import WorkerPool
 from .caretaker import Caretaker
+from .direct import DirectRecords
 from .following import Following
 from .hotpath import ReadyTable
 from .inspecting import Inspector
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .config import Config
+    from .hotpath import Ready
     from .model import IndexSettings
     from .request import ResolveRequest
     from .server import Server
@@ -58,6 +60,8 @@ SYNC_DELAY_SECONDS = 2.0
 """Publications are made durable together, this long after the first of them."""
 FLUSH_DELAY_SECONDS = 60.0
 """Last uses are written this long after the first that is not; a crash loses at most that much."""
+DIRECT_DELAY_SECONDS = 4.0
+"""Longer than it takes until what was just made is durable, as a rule."""
 GC_DELAY_SECONDS = 120.0
 """A budget is looked at this long after something was published, or later while requests are under way."""
 
@@ -113,6 +117,7 @@ class Parts:
             settings=self._settings,
         )
         self.packer = Packer(self.store)
+        self.direct = DirectRecords(self.store, self.packer, self.standing)
         self.realiser = Realiser(
             store=self.store,
             selector=self.selector,
@@ -145,6 +150,7 @@ class Parts:
                 package=package,
                 published=self.sync_soon,
                 forget_sets=self.ready.forget_sets,
+                pack_set=self.pack_set,
             ),
         )
 
@@ -156,6 +162,11 @@ class Parts:
         """Note that a lockfile's set was used; costs no I/O."""
         self.state.touch(Path(lock), digest, now=time.time())
         self._later("flush", FLUSH_DELAY_SECONDS, self._flush)
+
+    def offer(self, request: bytes, ready: Ready) -> None:
+        """Let the next start take this answer by itself, as soon as nothing is left to do for the set."""
+        self.direct.offer(request, ready)
+        self._later("direct", DIRECT_DELAY_SECONDS, self.direct.write)
 
     def sync_soon(self) -> None:
         """Make what was just published durable, soon and together with what follows. Thread-safe."""

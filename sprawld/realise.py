@@ -80,9 +80,9 @@ class Realiser:
         path_set = await self._realise(selected, environment, request, report)
         checks = await asyncio.to_thread(selected.checks)
         python = check_of(request.python)
-        # The lease is the sign that the set still exists; this request may have made it just now.
-        lease = check_of(str(path_set.path / "lease"))
-        return Ready.of_set(path_set, (*checks, python, lease)), settled((*checks, python), started)
+        # The sign that the set still exists; this request may have made it just now.
+        index = check_of(str(path_set.path / "index"))
+        return Ready.of_set(path_set, (*checks, python, index)), settled((*checks, python), started)
 
     async def close(self) -> None:
         """Cancel what is under way."""

@@ -316,7 +316,10 @@ def _sets_with(parts: Parts, digest: str) -> list[dict[str, Any]]:
 def _uses(parts: Parts, name: str, found: references.References) -> dict[Path, int]:
     """Return the lockfiles that gave a set, with the last use of each."""
     uses = {} if found.lock is None else {found.lock: found.made}
-    return uses | {root.lock: root.used for root in parts.state.roots_of(name)}
+    uses |= {root.lock: root.used for root in parts.state.roots_of(name)}
+    # Starts that ask no daemon tell it there.
+    stamp = leases.last_use(parts.store.set_path(name))
+    return {lock: max(used, stamp) for lock, used in uses.items()}
 
 
 def _summary(parts: Parts, digest: str) -> ManifestSummary | None:

@@ -7,15 +7,18 @@
    get them ends with one line on stderr.
 """
 
+import marshal
 import os
 import sys
+from _frozen_importlib_external import MAGIC_NUMBER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional
+    from types import CodeType, ModuleType
+    from typing import Any, Optional
 
-    from .connection import PathSet
-    from .progress import Progress
+    from .direct import Direct
+    from .finder import SetIndex
 
 __all__ = ["activate"]
 
@@ -23,9 +26,6 @@ VARIABLE = "VIRTUAL_SPRAWL"
 
 # Our own programs must never run on the packages of a project, theirs are in the base site.
 _OWN_PROGRAMS = ("sprawl", "sprawlctl", "sprawld")
-
-# A set can be collected between reply and lease; more often than once in a row it is not.
-_ATTEMPTS = 3
 
 
 def activate() -> None:
@@ -97,25 +97,28 @@ class _SiteEnd:
                 ending.refuse(error)
 
 
-def _load(*names: str) -> None:
-    """Load modules of this package, each after those that it imports.
+def _load(package: "ModuleType", *names: str) -> None:
+    """Load modules of this package into `package`, each after those that it imports.
 
-    The import system would find the same files, and takes 0.2 ms longer for six modules: a tenth of what a
-    warm start costs. Where they do not lie in files as usual, they are left to it.
+    The import system would find the same files, and takes twice as long. Where they do not lie in files as
+    usual, they are left to it.
     """
-    package = sys.modules[__package__]
-    make_loader: "Any" = type(package.__loader__)
+    make_loader: "Any" = type(globals()["__loader__"])
     if make_loader.__name__ != "SourceFileLoader":
         return
+    directory = os.path.dirname(__file__)
     for name in names:
-        full = "%s.%s" % (__package__, name)
+        full = package.__name__ + "." + name
         if full in sys.modules:
             continue
-        path = "%s/%s.py" % (os.path.dirname(__file__), name)
+        path = "%s/%s.py" % (directory, name)
         loader = make_loader(full, path)
-        code = loader.get_code(full)
+        try:
+            code = _compiled(directory, name, path)
+        except (OSError, ValueError, EOFError, TypeError):
+            code = loader.get_code(full)
         module = sys.modules[full] = type(sys)(full)
-        module.__package__, module.__file__, module.__loader__ = __package__, path, loader
+        module.__package__, module.__file__, module.__loader__ = package.__name__, path, loader
         try:
             exec(code, module.__dict__)
         except BaseException:
@@ -124,36 +127,78 @@ def _load(*names: str) -> None:
         setattr(package, name, module)
 
 
-def _run_on_set(value: str) -> None:
-    _load("locations", "protocol", "connection")
-    from . import connection, locations
+def _compiled(directory: str, name: str, path: str) -> "CodeType":
+    """Return the code of a module from its bytecode file (PEP 3147, 552); OSError or ValueError: no."""
+    if sys.flags.optimize or sys.pycache_prefix is not None:
+        raise ValueError
+    cached = "%s/__pycache__/%s.%s.pyc" % (directory, name, sys.implementation.cache_tag)
+    descriptor = os.open(cached, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(descriptor, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
+    source = os.stat(path)
+    numbers = 0, int(source.st_mtime), source.st_size
+    if data[:16] != MAGIC_NUMBER + b"".join([(n & 0xFFFFFFFF).to_bytes(4, "little") for n in numbers]):
+        raise ValueError
+    code: "CodeType" = marshal.loads(memoryview(data)[16:])
+    return code
 
-    if not _is_own(locations.store_directory(os.environ)):
+
+def _run_on_set(value: str) -> None:
+    package = sys.modules[__package__]
+    _load(package, "locations", "question", "direct")
+    from . import direct, locations, question
+
+    store = locations.store_directory(os.environ)
+    if not _is_own(store):
         return
     try:
-        fields = _request()
+        fields = question.of_this_start(_first_argument())
     except FileNotFoundError:
         return  # the working directory is gone: nothing lies above it
-    for _ in range(_ATTEMPTS):
-        reply = _ask(fields)
-        if reply is None:
-            return
-        from . import activation
+    found = direct.find_direct(store, fields)
+    if found is None or not _go_directly(found, value == "exec"):
+        _load(package, "protocol", "connection", "roundtrip")
+        from . import roundtrip
 
+        meanwhile = ("lease", "packs", "topfinder", "finder", "activation")
+        if not roundtrip.run_on_set(fields, value == "exec", lambda: _load(package, *meanwhile)):
+            return
+    if value != "inherit":
+        # The program's children run on the set by their executable; the variable would drag every other
+        # Python on the way into it too.
+        del os.environ[VARIABLE]
+
+
+def _go_directly(found: "Direct", execute: bool) -> bool:
+    """Activate the set of a direct record; False when it was collected meanwhile."""
+    package = sys.modules[__package__]
+    _load(package, "lease", "topfinder", "activation")
+    from . import activation, lease, topfinder
+
+    directory, site_packages, start_up = found
+
+    def open_index(fields: "Any", directory: str) -> "SetIndex":
+        """Load the finder, long after this package has left `sys.modules`: under a name of no meaning."""
+        late = type(sys)("")
+        late.__name__ = "_virtual_sprawl_%x" % id(late)
+        late.topfinder = topfinder  # type: ignore[attr-defined]
+        sys.modules[late.__name__] = late
         try:
-            activation.activate(reply[1], reply[2], value == "exec")
-        except (OSError, ImportError) as error:
-            failure: Exception = error
-            continue
-        except (ValueError, EOFError, TypeError) as error:
-            hint = "install one release of virtual-sprawl for both, then: sprawlctl stop"
-            raise connection.Refusal("proto.version", "the daemon's set index: %s" % error, hint) from None
-        if value != "inherit":
-            # The program's children run on the set by their executable; the variable would drag every other
-            # Python on the way into it too.
-            del os.environ[VARIABLE]
-        return
-    raise connection.Refusal("store.damaged", "the set cannot be used: %s" % failure, "sprawlctl verify")
+            _load(late, "packs", "finder")
+        finally:
+            for name in (late.__name__, late.__name__ + ".packs", late.__name__ + ".finder"):
+                sys.modules.pop(name, None)
+        index: "SetIndex" = late.finder.SetIndex(fields, directory)
+        return index
+
+    try:
+        lease.take_lease(directory)
+        activation.activate(topfinder.Entrance(directory, site_packages, open_index), start_up, execute)
+    except (OSError, ImportError):
+        return False
+    return True
 
 
 def _is_own(store: str) -> bool:
@@ -162,52 +207,3 @@ def _is_own(store: str) -> bool:
         return os.stat(store).st_uid == os.geteuid()
     except OSError:
         return True
-
-
-def _request() -> "Dict[str, str]":
-    from . import connection
-
-    environ = os.environ
-    first = _first_argument()
-    script = ""
-    if first in ("", "-", "-c", "-m"):
-        start = os.getcwd()
-    else:
-        script = os.path.realpath(first)
-        # `python DIRECTORY` runs the __main__.py in it.
-        start = script if not script.endswith(".py") and os.path.isdir(script) else os.path.dirname(script)
-    lock = environ.get("VIRTUAL_SPRAWL_LOCK", "")
-    return connection.resolve_fields(
-        python=connection.base_executable(),
-        start=start,
-        script=script,
-        lock=os.path.abspath(lock) if lock else "",
-        extras=environ.get("VIRTUAL_SPRAWL_EXTRAS", ""),
-        groups=environ.get("VIRTUAL_SPRAWL_GROUPS", ""),
-        options=environ.get("VIRTUAL_SPRAWL_OPTIONS", ""),
-    )
-
-
-def _ask(fields: "Dict[str, str]") -> "Optional[PathSet]":
-    """Ask the daemon; what a cold start has to tell meanwhile is drawn, and gone afterwards."""
-    from . import connection
-
-    bars: "List[Progress]" = []
-
-    def show(event: "List[bytes]") -> None:
-        if not bars:
-            from .progress import Progress
-
-            bars.append(Progress(bool(os.environ.get("VIRTUAL_SPRAWL_QUIET"))))
-        bars[0].show(event)
-
-    try:
-        return connection.resolve(fields, show, _load_activation)
-    finally:
-        if bars:
-            bars[0].clear()
-
-
-def _load_activation() -> None:
-    """Load what will be needed, while the daemon works on the reply."""
-    _load("lease", "finder", "activation")

@@ -1,6 +1,6 @@
 """Turns the running interpreter into a path set, as if the set's own `bin/python` had been started.
 
-1. Nothing is changed before the lease is held and the index is read: a failure leaves Python as it was.
+1. The lease comes first, and is the caller's to take: a failure leaves Python as it was.
 2. What stays on sys.path is what was there before `site` came: PYTHONPATH and the standard library. All site
    directories go, with the modules and import hooks that came out of them, this package's among them.
 3. What cannot be undone in a running process (a C extension from a dropped directory, an import hook of
@@ -11,28 +11,29 @@ import os
 import site
 import sys
 
-from . import finder, lease
+from . import topfinder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable, List, Tuple
+    from typing import Any, Iterable, List, Optional, Tuple
+
+    from .topfinder import Entrance
 
 __all__ = ["activate"]
 
 _IMPORT_SYSTEM = ("_frozen_importlib", "_frozen_importlib_external", "zipimport")
 
 
-def activate(directory: str, index: bytes, execute: bool) -> None:
-    """Make this process run on the set in `directory`.
+def activate(entrance: "Entrance", start_up: "Optional[Iterable[str]]", execute: bool) -> None:
+    """Make this process run on a set; `start_up` names the `.pth` files in it, None: look.
 
-    With `execute`, or where the process cannot be cleaned, it is replaced by the set's own interpreter.
-    Raises OSError or ImportError when the set is gone (ask again), ValueError for an index that is not for
-    this interpreter.
+    The lease is held already. With `execute`, or where the process cannot be cleaned, it is replaced by the
+    set's own interpreter. Raises OSError when the set is gone (ask again).
     """
-    lease.take_lease(directory)
-    decoded = finder.SetIndex(index, directory)
-    names = os.listdir(decoded.site_packages) if decoded.start_up is None else decoded.start_up
-    start_up = [name for name in names if name.endswith(".pth") and name != "_virtual_sprawl.pth"]
+    directory = entrance.directory
+    if start_up is None:
+        start_up = os.listdir(entrance.site_packages)
+    start_up = [name for name in start_up if name.endswith(".pth") and name != "_virtual_sprawl.pth"]
     kept, dropped = _divide(sys.path)
     origin = _Origin(kept, dropped)
     stale = [name for name, module in list(sys.modules.items()) if origin.is_dropped(module)]
@@ -43,17 +44,17 @@ def activate(directory: str, index: bytes, execute: bool) -> None:
         from . import reexec
 
         reexec.execute(directory + "/bin/python")
-    finder.install(decoded)
+    topfinder.install(entrance)
     _purge(stale)
     for path in list(sys.path_importer_cache):
         if origin.owns(path):
             del sys.path_importer_cache[path]
     _move_prefix(directory)
-    sys.path[:] = [*kept, decoded.site_packages]
+    sys.path[:] = [*kept, entrance.site_packages]
     if start_up:
         from . import startup_files
 
-        startup_files.read_start_up_files(decoded.site_packages, start_up)
+        startup_files.read_start_up_files(entrance.site_packages, start_up)
     for name in own:
         del sys.modules[name]
 

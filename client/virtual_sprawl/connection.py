@@ -10,14 +10,14 @@ refuses lies in `asking`, and is loaded then.
 
 import _socket
 import os
-import sys
 from time import monotonic, sleep
 
 from . import locations, protocol
+from .question import base_executable, resolve_fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+    from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
 
     OnProgress = Callable[[List[bytes]], None]
     PathSet = Tuple[str, str, bytes]
@@ -32,15 +32,6 @@ _LONGEST_ADDRESS_BYTES = 103
 # Most replies are below it; a larger one takes another call or two.
 _RECEIVE_BYTES = 1 << 16
 _FIRST_PAUSE_SECONDS = 0.001
-
-# Environment variable -> field of the request, the first that is set.
-_INDEX_VARIABLES = (
-    ("index", ("VIRTUAL_SPRAWL_INDEX",)),
-    ("pip-index", ("PIP_INDEX_URL",)),
-    ("pip-extra", ("PIP_EXTRA_INDEX_URL",)),
-    ("uv-index", ("UV_DEFAULT_INDEX", "UV_INDEX_URL")),
-    ("uv-extra", ("UV_INDEX", "UV_EXTRA_INDEX_URL")),
-)
 
 
 class Refusal(Exception):  # noqa: N818 - the word of the protocol
@@ -62,44 +53,6 @@ class Refusal(Exception):  # noqa: N818 - the word of the protocol
 
 class Unanswered(Exception):  # noqa: N818 - not an error yet
     """No reply: nobody listens ("absent"), none came in time ("silent"), the peer has gone ("dropped")."""
-
-
-def base_executable() -> str:
-    """Return the interpreter under this one's virtual environment, or this one."""
-    return getattr(sys, "_base_executable", "") or sys.executable
-
-
-def resolve_fields(
-    python: str,
-    start: str,
-    script: str = "",
-    lock: str = "",
-    extras: str = "",
-    groups: str = "",
-    options: str = "",
-) -> "Dict[str, str]":
-    """Return the fields of a RESOLVE request; lists are comma-separated, paths absolute.
-
-    The order is part of the request: saved replies are found by the digest of its bytes.
-    """
-    fields = {
-        "python": python,
-        # Of another interpreter only the daemon can tell.
-        "tag": sys.implementation.cache_tag if python == base_executable() else "",
-        "start": start,
-        "script": script,
-        "lock": lock,
-        "extras": extras,
-        "groups": groups,
-        "options": options,
-    }
-    environ = os.environ
-    for field, variables in _INDEX_VARIABLES:
-        for variable in variables:
-            if variable in environ:
-                fields[field] = environ[variable]
-                break
-    return fields
 
 
 def resolve(
@@ -183,10 +136,6 @@ class Connection:
                 self._socket.close()
                 raise
         raise absent or Unanswered("absent")
-    def peer_pid(self) -> int:
-        """Return the process that listens, as far as the system tells, or 0."""
-        return protocol.peer_pid(self._socket)  # type: ignore[arg-type]
-
 
     def _open(self, address: str, deadline: float) -> None:
         directory = os.path.dirname(address)
@@ -232,6 +181,10 @@ class Connection:
             if not data:
                 raise Unanswered("dropped")
             self._frames = self._reader.feed(data)
+
+    def peer_pid(self) -> int:
+        """Return the process that listens, as far as the system tells, or 0."""
+        return protocol.peer_pid(self._socket)  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Close; idempotent."""

@@ -7,22 +7,27 @@ imports. Python must work whatever happens here: without the finder CPython's ow
 import os
 import sys
 
-__all__ = ["enter"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-# An index of 10,000 top-level names is about 1 MiB.
-_INDEX_LIMIT = 16 << 20
+    from .finder import SetIndex
+
+__all__ = ["enter"]
 
 
 def enter() -> None:
     """Take the lease and install the finder of the set that is `sys.prefix`. Idempotent; never raises."""
     directory = sys.prefix
     try:
-        from . import finder
+        from . import topfinder
 
         # Start-up files run twice in some versions.
-        if any(isinstance(found, finder.TopFinder) for found in sys.path_importer_cache.values()):
+        if any(isinstance(found, topfinder.TopFinder) for found in sys.path_importer_cache.values()):
             return
-        finder.install(finder.SetIndex(_read_index(directory), directory))
+        # This file lies in the copy of the client in there.
+        site_packages = os.path.dirname(os.path.dirname(__file__))
+        topfinder.install(topfinder.Entrance(directory, site_packages, _open_index))
     except Exception:
         # CPython's own finder goes on alone, and must not write into the store.
         sys.dont_write_bytecode = True
@@ -35,11 +40,7 @@ def enter() -> None:
         pass
 
 
-def _read_index(directory: str) -> bytes:
-    descriptor = os.open(directory + "/index", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    with open(descriptor, "rb", buffering=0) as file:
-        found = os.fstat(descriptor)
-        # marshal trusts its input, so this user must be the one who wrote it.
-        if found.st_uid != os.geteuid() or found.st_mode & 0o022 or found.st_size > _INDEX_LIMIT:
-            raise PermissionError("the set index can be written by others")
-        return file.read()
+def _open_index(fields: "Any", directory: str) -> "SetIndex":
+    from . import finder
+
+    return finder.SetIndex(fields, directory)

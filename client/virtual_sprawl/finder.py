@@ -13,51 +13,25 @@ the set as it sees any directory.
 4. Bytecode comes from the pack, or from a file that exists; none is written into the store.
 """
 
-# Under these names the import system is always loaded; `importlib.machinery` would be four more modules.
-import _frozen_importlib_external as external
-import _imp
-import marshal
 import os
-import sys
-from _frozen_importlib import ModuleSpec
-from _frozen_importlib_external import FileFinder, SourceFileLoader
 
-from . import packs
+# Under these names the import system is always loaded; `importlib.machinery` would be four more modules.
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import FileFinder
+
+from . import packs, topfinder
+from .topfinder import StoreSourceLoader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import CodeType, ModuleType
+    from types import ModuleType
     from typing import Any, Callable, Dict, Optional, Tuple
 
-__all__ = ["SetIndex", "TopFinder", "install"]
+__all__ = ["SetIndex", "install"]
 
-INDEX_FORMAT = 2
+INDEX_FORMAT = topfinder.INDEX_FORMAT
 
 NAMESPACE = 2
-
-
-class StoreSourceLoader(SourceFileLoader):
-    """Loads a source file of the store; takes bytecode from the pack, and writes none into the store."""
-
-    packed: "Optional[Tuple[packs.Pack, packs.Place]]" = None
-    """Where the code lies, for loaders that the set's finder made."""
-
-    def get_code(self, fullname: str) -> "Optional[CodeType]":
-        """Return the module's code, with the names of files as they are in this set."""
-        path = self.get_filename(fullname)
-        if self.packed is not None:
-            pack, place = self.packed
-            code = pack.code(place)
-            if code is not None:
-                # As the import system does with a .pyc that was moved since it was compiled.
-                _imp._fix_co_filename(code, path)  # type: ignore[attr-defined]
-                return code
-        return super().get_code(fullname)
-
-    def set_data(self, path: str, data: bytes, *, _mode: int = 0o666) -> None:  # type: ignore[override]
-        """Write only where the user has sent all bytecode to a place of its own."""
-        if sys.pycache_prefix is not None:
-            super().set_data(path, data, _mode=_mode)
 
 
 class SetIndex:
@@ -68,13 +42,12 @@ class SetIndex:
     """
 
     __slots__ = (
-        "_below",
-        "_details",
         "_digests",
         "_listings",
         "_owners",
         "_pack_directory",
         "_packs",
+        "directory",
         "forms",
         "loaders",
         "site_packages",
@@ -82,15 +55,14 @@ class SetIndex:
         "top",
     )
 
-    def __init__(self, data: bytes, directory: str) -> None:
-        """Decode the index of the set in `directory`; only bytes that this user's own daemon wrote.
+    def __init__(self, data: "Any", directory: str) -> None:
+        """Take the index of the set in `directory`: its bytes, or what `topfinder.decode_index` made of them.
 
-        Raises ValueError for an index of another format or interpreter.
+        Raises what that raises.
         """
-        version, tag, *fields = marshal.loads(data)
-        if version != INDEX_FORMAT or tag != sys.implementation.cache_tag:
-            raise ValueError("the set index is of another format or interpreter")
-        recorded, site_packages, top, start_up, digests, owners = fields
+        fields = topfinder.decode_index(data) if isinstance(data, bytes) else data
+        _, tag, recorded, site_packages, top, start_up, digests, owners = fields
+        self.directory = directory
         # The store may have been moved as a whole since the index was written.
         self.site_packages: str = directory + site_packages[len(recorded) :]
         self.top: "Dict[str, Tuple[int, str]]" = top
@@ -98,46 +70,57 @@ class SetIndex:
         self._digests: "Tuple[str, ...]" = digests
         self._owners: "Dict[str, int]" = owners
         store = os.path.dirname(os.path.dirname(directory))
-        self._below = (self.site_packages + "/", store + "/wheels/")
         self._listings: "Dict[str, Optional[Dict[str, bool]]]" = {}
-        # The interpreter's own list, with the loader of sources replaced.
-        self._details = [
-            (StoreSourceLoader if loader is SourceFileLoader else loader, suffixes)
-            # The stubs do not have the function; every CPython from 3.8 on has it.
-            for loader, suffixes in external._get_supported_file_loaders()  # type: ignore[attr-defined]
+        self.loaders = [
+            (suffix, loader) for loader, suffixes in topfinder.loader_details() for suffix in suffixes
         ]
-        self.loaders = [(suffix, loader) for loader, suffixes in self._details for suffix in suffixes]
         # What follows a module's name in its path -> its loader, and whether it is a package.
         self.forms = {suffix: (loader, False) for suffix, loader in self.loaders}
         self.forms.update({"/__init__" + suffix: (loader, True) for suffix, loader in self.loaders})
         self._pack_directory = store + "/packs/" + packs.tag(tag, self.loaders[0][0]) + "/"
         self._packs: "Dict[int, Optional[packs.Pack]]" = {}
 
+    def entrance(self) -> topfinder.Entrance:
+        """Return the entrance to this set, open already."""
+        fields: "Any" = (None, None, None, None, self.top)
+        return topfinder.Entrance(self.directory, self.site_packages, lambda *_: self, fields)
+
     def path_hook(self) -> "Callable[[str], FileFinder]":
-        """Return the entry for `sys.path_hooks`.
+        """Return the entry for `sys.path_hooks`."""
+        return self.entrance().path_hook()
 
-        It is made as CPython makes its own, and so passes for that where others look for it, to put a hook of
-        theirs in front or to learn the loaders (beartype.claw).
-        """
-        make: "Any" = FileFinder.path_hook
-        hook: "Callable[[str], FileFinder]" = make.__func__(self.finder, *self._details)
-        return hook
-
-    def finder(self, path: str, *details: "Any") -> FileFinder:
-        """Return the finder of a directory; ImportError for one that is not claimed."""
-        path = path.rstrip("/")
-        if path == self.site_packages:
-            return TopFinder(path, self, details)
-        if path.startswith(self._below) and "/../" not in path + "/":
-            if path.startswith(self._below[0]):
-                relative = path[len(self._below[0]) :]
-                pack = self.pack(relative)
-                table = None if pack is None else pack.table(relative)
-                if pack is not None and table is not None:
-                    return PackedFinder(path, self, details, pack, table)
-            if self.listing(path) is not None:
-                return DirectoryFinder(path, self, details)
+    def finder(self, path: str, details: "Any") -> FileFinder:
+        """Return the finder of a directory below; ImportError for what is none."""
+        below = self.site_packages + "/"
+        if path.startswith(below):
+            relative = path[len(below) :]
+            pack = self.pack(relative)
+            table = None if pack is None else pack.table(relative)
+            if pack is not None and table is not None:
+                return PackedFinder(path, self, details, pack, table)
+        if self.listing(path) is not None:
+            return DirectoryFinder(path, self, details)
         raise ImportError("not a directory of the path set", path=path)
+
+    def top_spec(self, fullname: str, tail: str) -> "Optional[ModuleSpec]":
+        """Return the spec of a top-level module of the set, or None."""
+        found = self.top.get(tail)
+        if found is None:
+            return None
+        kind, relative = found
+        if kind == NAMESPACE:
+            return _namespace(fullname, self.site_packages + "/" + relative)
+        form = relative[len(tail) :]
+        return self.spec(fullname, self.site_packages + "/" + tail, form) if form in self.forms else None
+
+    def spec(self, fullname: str, base: str, form: str) -> ModuleSpec:
+        """Return the spec of the module in the file `base` + `form`, with its pack where there is one."""
+        loader, is_package = self.forms[form]
+        spec = _spec(fullname, base + form, loader, base if is_package else "")
+        below = self.site_packages + "/"
+        if loader is StoreSourceLoader and base.startswith(below):
+            self._set_packed(spec, base[len(below) :], form)
+        return spec
 
     def pack(self, relative: str) -> "Optional[packs.Pack]":
         """Return the pack of the entry that a path below site-packages leads into; None without one."""
@@ -155,7 +138,7 @@ class SetIndex:
             self._packs[owner] = packs.open_pack(path, [suffix for suffix, _ in self.loaders])
         return self._packs[owner]
 
-    def set_packed(self, spec: ModuleSpec, base: str, form: str) -> None:
+    def _set_packed(self, spec: ModuleSpec, base: str, form: str) -> None:
         """Let the loader of the source file `base` + `form`, a path below site-packages, use its pack."""
         pack = self.pack(base + form)
         if pack is not None:
@@ -208,21 +191,11 @@ class DirectoryFinder(FileFinder):
             if inside is not None:
                 for suffix, _ in index.loaders:
                     if inside.get("__init__" + suffix) is False:
-                        return self._spec(fullname, "/__init__" + suffix)
+                        return index.spec(fullname, base, "/__init__" + suffix)
         for suffix, _ in index.loaders:
             if names.get(tail + suffix) is False:
-                return self._spec(fullname, suffix)
+                return index.spec(fullname, self.path + "/" + tail, suffix)
         return _namespace(fullname, base) if is_directory else None
-
-    def _spec(self, fullname: str, form: str) -> ModuleSpec:
-        index = self._index
-        base = self.path + "/" + fullname.rpartition(".")[2]
-        loader, is_package = index.forms[form]
-        spec = _spec(fullname, base + form, loader, base if is_package else "")
-        below = index.site_packages + "/"
-        if loader is StoreSourceLoader and base.startswith(below):
-            index.set_packed(spec, base[len(below) :], form)
-        return spec
 
 
 class PackedFinder(DirectoryFinder):
@@ -251,22 +224,6 @@ class PackedFinder(DirectoryFinder):
         return spec
 
 
-class TopFinder(DirectoryFinder):
-    """Finds the set's top-level modules, from the set index."""
-
-    def find_spec(self, fullname: str, target: "Optional[ModuleType]" = None) -> "Optional[ModuleSpec]":
-        """Return the spec of a top-level module of the set, or None."""
-        tail = fullname.rpartition(".")[2]
-        found = self._index.top.get(tail)
-        if found is None:
-            return None
-        kind, relative = found
-        if kind == NAMESPACE:
-            return _namespace(fullname, self.path + "/" + relative)
-        form = relative[len(tail) :]
-        return self._spec(fullname, form) if form in self._index.forms else None
-
-
 def _spec(name: str, path: str, loader: "Any", package: str = "") -> ModuleSpec:
     spec = ModuleSpec(name, loader(name, path), origin=path)
     spec.has_location = True
@@ -282,16 +239,5 @@ def _namespace(name: str, path: str) -> ModuleSpec:
 
 
 def install(index: SetIndex) -> None:
-    """Put the hook of a set in front of the others, and forget finders made for its directories before.
-
-    Raises ImportError, and changes nothing, when the set's site-packages is not there.
-    """
-    site_packages = index.site_packages
-    below = site_packages + "/"
-    hook = index.path_hook()
-    found = hook(site_packages)
-    for path in list(sys.path_importer_cache):
-        if path.startswith(below):
-            del sys.path_importer_cache[path]
-    sys.path_hooks.insert(0, hook)
-    sys.path_importer_cache[site_packages] = found
+    """Put the hook of a set in front of the others, and forget finders made for its directories before."""
+    topfinder.install(index.entrance())

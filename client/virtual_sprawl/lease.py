@@ -3,15 +3,20 @@
 1. Lock, then look again: if the path no longer leads to the locked file, the set was collected in between.
 2. The descriptor is kept for life and never closed by us. Forks share it; the kernel frees it with the last
    of them, however that dies. Programs that are started anew take their own.
+3. The file's mtime is when the set was last used, to the hour: a start that asks no daemon tells it so.
 """
 
 import fcntl
 import os
+from time import time
 
 __all__ = ["take_lease"]
 
 # Programs expect the small numbers for their own files (`3` after a shell's `3<file`, tests that count).
 _FIRST_DESCRIPTOR = 200
+
+# Age is counted in days; an inode need not be written at every start.
+_STAMP_SECONDS = 3600.0
 
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -35,13 +40,19 @@ def take_lease(directory: str) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     except OSError:
         pass  # no locks here at all: gc finds that out too, and collects nothing
+    held = os.fstat(descriptor)
     try:
-        still_there = os.path.samestat(os.fstat(descriptor), os.stat(path))
+        still_there = os.path.samestat(held, os.stat(path))
     except OSError:
         still_there = False
     if not still_there:
         os.close(descriptor)
         raise FileNotFoundError("the set was collected: " + directory)
+    if abs(time() - held.st_mtime) > _STAMP_SECONDS:
+        try:
+            os.utime(descriptor)
+        except OSError:
+            pass  # a read-only file system
     try:
         fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
     except OSError:

@@ -217,10 +217,10 @@ def sync(arguments: "list[str]", options: Options) -> "NoReturn":
 
 
 def _realise(options: Options, start: str, script: str = "") -> "tuple[str, str]":
-    """Ask the daemon for the path set; return its digest and directory, or end the process with a refusal."""
-    from . import connection, progress
+    """Return digest and directory of the path set, or end the process with a refusal."""
+    from . import direct, locations, question
 
-    fields = connection.resolve_fields(
+    fields = question.resolve_fields(
         python=interpreter(options.python),
         start=start,
         script=script,
@@ -229,6 +229,11 @@ def _realise(options: Options, start: str, script: str = "") -> "tuple[str, str]
         groups=",".join(options.groups),
         options=",".join(options.options),
     )
+    found = direct.find_direct(locations.store_directory(os.environ), fields)
+    if found is not None and os.path.exists(found[0] + "/lease"):
+        return os.path.basename(found[0]), found[0]
+    from . import connection, progress
+
     bar = progress.Progress(options.quiet)
     try:
         try:

@@ -88,6 +88,10 @@ class Packer:
         if self._wanted and self._task is None and not self._closed:
             self._task = asyncio.get_running_loop().create_task(self._work())
 
+    def is_wanted(self, entries: Iterable[str]) -> bool:
+        """Tell whether a pack of one of these entries is still to be made. Thread-safe."""
+        return not {digest for _, digest in tuple(self._wanted)}.isdisjoint(entries)
+
     async def close(self) -> None:
         """Stop what is under way and wait for its end; what is still wanted is asked for again some day."""
         self._closed = True

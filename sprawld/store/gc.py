@@ -225,7 +225,10 @@ class _Judge:
         uses = [(root.lock, root.used) for root in self.state.roots_of(name)]
         if found.lock is not None and found.lock not in dict(uses):
             uses.append((found.lock, found.made))
-        return uses
+        # Starts that ask no daemon leave their time at the lease; one that is yet to come was never right.
+        stamp = leases.last_use(self.store.set_path(name))
+        stamp = stamp if stamp <= self.now else 0
+        return [(lock, max(used, stamp)) for lock, used in uses]
 
     def _is_pinned(self, uses: list[tuple[Path, int]]) -> bool:
         kept = self.state.pins.all()

@@ -6,7 +6,8 @@
    to the file it has locked. So a set that was renamed away between open and flock is asked for again.
    It waits for the lock, because the exclusive lease is taken for a moment even to ask whether there is one.
 3. Where locking does not work (ENOLCK, ENOSYS) every set counts as leased: nothing is collected by mistake.
-4. The file is opened for writing as well, because some network file systems lock only such descriptors.
+4. Its mtime is when the set was last used, to the hour: a start that asks no daemon has no other way to tell.
+5. The file is opened for writing as well, because some network file systems lock only such descriptors.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["LEASE", "exclusive", "is_leased"]
+__all__ = ["LEASE", "exclusive", "is_leased", "last_use"]
 
 LEASE: Final = "lease"
 """Name of the empty file, mode 0600, in a set's directory."""
@@ -32,6 +33,14 @@ def is_leased(path: Path) -> bool:
     """Tell whether a process runs on the set at `path` (its directory); blocks only for the file system."""
     with exclusive(path) as held:
         return not held
+
+
+def last_use(path: Path) -> int:
+    """Return when a start last said that it runs on the set at `path`, in seconds since the epoch, or 0."""
+    try:
+        return int(os.stat(path / LEASE, follow_symlinks=False).st_mtime)
+    except OSError:
+        return 0
 
 
 @contextlib.contextmanager

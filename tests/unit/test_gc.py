@@ -200,3 +200,19 @@ def test_durable_things_go_with_their_marks(world: World) -> None:
     world.lock("app").unlink()
     gc.run(world.plan())
     assert os.listdir(world.store.root / "durable") == []
+
+
+def test_a_start_that_asked_nobody_counts_as_use(world: World) -> None:
+    digest = world.project("app", "one", used=NOW - 90 * DAY)
+    lease = world.store.set_path(digest) / "lease"
+    os.utime(lease, (NOW - DAY, NOW - DAY))
+    assert world.plan().dead == ()
+    # Decided again when its turn comes.
+    os.utime(lease, (0, 0))
+    plan = world.plan()
+    os.utime(lease, (NOW - 60, NOW - 60))
+    assert digest in reasons(plan)
+    assert gc.run(plan).removed == ()
+    # A time that is yet to come was never right.
+    os.utime(lease, (NOW + DAY, NOW + DAY))
+    assert digest in reasons(world.plan())

@@ -1,0 +1,86 @@
+"""Direct records: answers that a start may take from disk without a word to the daemon.
+
+    <store>/direct/<name>      marshal.dumps((FORMAT, key, checks, set directory, site-packages, start-up), 4)
+
+The name is a number made of the key, the key is every field of the request, and `checks` holds (path,
+ctime_ns, size, inode) of everything whose change could change the answer, as the daemon looks at it for a
+reply that it has ready. ctime_ns -1 says that the path must not exist; a directory's size does not count.
+
+1. The daemon writes one when it has nothing left to do for the set: the set would survive a power cut, and
+   the packs are made. Until then, and whenever a check fails, it is asked.
+2. Whoever takes the answer takes the lease too, and finds out by that whether the set still exists.
+3. The file must be this user's own, since marshal trusts its input.
+
+Written without the import system in mind: this is the road of every warm start.
+"""
+
+import marshal
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping, Optional, Tuple
+
+    Direct = Tuple[str, str, Tuple[str, ...]]
+
+__all__ = ["DIRECTORY", "FORMAT", "find_direct", "key_of", "name_of"]
+
+# The second number is the format of the set index.
+FORMAT = (1, 2)
+DIRECTORY = "direct"
+
+# Hashing would take an extension module; two keys of one name only cost each other the short way.
+_PRIME = (1 << 127) - 1
+_RECORD_LIMIT = 1 << 20
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+def key_of(fields: "Mapping[str, str]") -> bytes:
+    """Return the key of a request; no field holds a NUL, for paths and variables cannot."""
+    return "\0".join([text for item in fields.items() for text in item]).encode("utf-8", "surrogateescape")
+
+
+def name_of(key: bytes) -> str:
+    """Return the name of a key's record."""
+    return "%032x" % (int.from_bytes(key, "big") % _PRIME)
+
+
+def find_direct(store: str, fields: "Mapping[str, str]") -> "Optional[Direct]":
+    """Return (set directory, its site-packages, names of its `.pth` files) if that is known and true."""
+    key = key_of(fields)
+    try:
+        record = marshal.loads(_read_own("%s/%s/%s" % (store, DIRECTORY, name_of(key))))
+        known, recorded, checks, directory, site_packages, start_up = record
+        if known != FORMAT or recorded != key:
+            return None
+        for check in checks:
+            if not _holds(*check):
+                return None
+    except Exception:
+        # Absent, damaged or of another release: the daemon knows.
+        return None
+    return directory, site_packages, start_up
+
+
+def _holds(path: str, ctime_ns: int, size: int, inode: int) -> bool:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ctime_ns == -1
+    if found.st_ctime_ns != ctime_ns or found.st_ino != inode:
+        return False
+    # A directory; `stat` need not be loaded yet.
+    return found.st_size == size or found.st_mode & 0o170000 == 0o040000
+
+
+def _read_own(path: str) -> bytes:
+    descriptor = os.open(path, _FLAGS)
+    try:
+        found = os.fstat(descriptor)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o170022 != 0o100000:
+            raise PermissionError("the file can be written by others")
+        if found.st_size > _RECORD_LIMIT:
+            raise ValueError("the file is too large")
+        return os.read(descriptor, found.st_size)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,212 @@
+"""The finder of a set's top-level modules, and the hook that claims the set's directories.
+
+This much is loaded by every start on a set. What knows the index and the packs, `finder`, is loaded when the
+first module of the set is asked for: many programs never ask.
+"""
+
+# Under this name the import system is always loaded; `importlib.machinery` would be four more modules.
+import _frozen_importlib_external as external
+import _imp
+import marshal
+import os
+import sys
+from _frozen_importlib_external import FileFinder, SourceFileLoader
+from _thread import get_ident
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _frozen_importlib import ModuleSpec
+    from types import CodeType, ModuleType
+    from typing import Any, Callable, List, Optional, Set, Tuple
+
+    from .finder import SetIndex
+    from .packs import Pack, Place
+
+    Details = List[Tuple[Any, List[str]]]
+
+__all__ = [
+    "INDEX_FORMAT",
+    "Entrance",
+    "StoreSourceLoader",
+    "TopFinder",
+    "decode_index",
+    "install",
+    "loader_details",
+]
+
+INDEX_FORMAT = 2
+
+# An index of 10,000 top-level names is about 1 MiB.
+_INDEX_LIMIT = 16 << 20
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class StoreSourceLoader(SourceFileLoader):
+    """Loads a source file of the store; takes bytecode from the pack, and writes none into the store."""
+
+    packed: "Optional[Tuple[Pack, Place]]" = None
+    """Where the code lies, for loaders that the set's finder made."""
+
+    def get_code(self, fullname: str) -> "Optional[CodeType]":
+        """Return the module's code, with the names of files as they are in this set."""
+        path = self.get_filename(fullname)
+        if self.packed is not None:
+            pack, place = self.packed
+            code = pack.code(place)
+            if code is not None:
+                # As the import system does with a .pyc that was moved since it was compiled.
+                _imp._fix_co_filename(code, path)  # type: ignore[attr-defined]
+                return code
+        return super().get_code(fullname)
+
+    def set_data(self, path: str, data: bytes, *, _mode: int = 0o666) -> None:  # type: ignore[override]
+        """Write only where the user has sent all bytecode to a place of its own."""
+        if sys.pycache_prefix is not None:
+            super().set_data(path, data, _mode=_mode)
+
+
+def loader_details() -> "Details":
+    """Return the interpreter's own (loader, suffixes), with the loader of sources replaced."""
+    return [
+        (StoreSourceLoader if loader is SourceFileLoader else loader, suffixes)
+        # The stubs do not have the function; every CPython from 3.8 on has it.
+        for loader, suffixes in external._get_supported_file_loaders()  # type: ignore[attr-defined]
+    ]
+
+
+class Entrance:
+    """One set, of which nothing is read before a module is asked for that may lie in it.
+
+    `load` makes the index of its decoded fields and the set's directory. Whatever goes wrong then leaves the
+    set to CPython's own finder, which serves the same modules.
+    """
+
+    __slots__ = ("_fields", "_hook", "_index", "_load", "_opening", "details", "directory", "site_packages")
+
+    def __init__(
+        self, directory: str, site_packages: str, load: "Callable[[Any, str], SetIndex]", fields: "Any" = None
+    ) -> None:
+        self.directory = directory
+        self.site_packages = site_packages
+        self.details = loader_details()
+        self._load = load
+        self._fields = fields
+        self._hook: "Any" = None
+        self._index: "Optional[SetIndex]" = None
+        self._opening: "Set[int]" = set()
+
+    def path_hook(self) -> "Callable[[str], FileFinder]":
+        """Return the entry for `sys.path_hooks`.
+
+        It is made as CPython makes its own, and so passes for that where others look for it, to put a hook of
+        theirs in front or to learn the loaders (beartype.claw).
+        """
+        if self._hook is None:
+            make: "Any" = FileFinder.path_hook
+            self._hook = make.__func__(self.finder, *self.details)
+        hook: "Callable[[str], FileFinder]" = self._hook
+        return hook
+
+    def finder(self, path: str, *details: "Any") -> FileFinder:
+        """Return the finder of a directory; ImportError for one that is not claimed."""
+        path = path.rstrip("/")
+        if path == self.site_packages:
+            return TopFinder(path, self, details)
+        below = self.site_packages + "/", self.directory.rpartition("/sets/")[0] + "/wheels/"
+        if path.startswith(below) and "/../" not in path + "/":
+            index = self.index()
+            if index is not None:
+                return index.finder(path, details)
+        raise ImportError("not a directory of the path set", path=path)
+
+    def has(self, name: str) -> bool:
+        """Tell whether a top-level name is in the set, or that cannot be told."""
+        if self._fields is None:
+            try:
+                self._fields = decode_index(_read_index(self.directory))
+            except Exception:
+                self._withdraw()
+                return True
+        return name in self._fields[4]
+
+    def index(self) -> "Optional[SetIndex]":
+        """Return the set's index; None where it cannot be had, and to the imports of `load`."""
+        thread = get_ident()
+        if self._index is None and thread not in self._opening:
+            self._opening.add(thread)
+            try:
+                if self._fields is None:
+                    self._fields = decode_index(_read_index(self.directory))
+                self._index = self._load(self._fields, self.directory)
+            except Exception:
+                self._withdraw()
+            finally:
+                self._opening.discard(thread)
+        return self._index
+
+    def _withdraw(self) -> None:
+        """Leave the set to CPython's own finder, which must not write into the store."""
+        sys.dont_write_bytecode = True
+        if self._hook in sys.path_hooks:
+            sys.path_hooks.remove(self._hook)
+        sys.path_importer_cache.pop(self.site_packages, None)
+
+
+class TopFinder(FileFinder):
+    """Finds the set's top-level modules, from the set index.
+
+    A subclass of FileFinder, because pkgutil, pkg_resources and others choose what they do by that type.
+    """
+
+    def __init__(self, path: str, entrance: Entrance, details: "Any") -> None:
+        super().__init__(path, *details)
+        self._entrance = entrance
+
+    def invalidate_caches(self) -> None:
+        """Do nothing: what is in the store never changes."""
+
+    def find_spec(self, fullname: str, target: "Optional[ModuleType]" = None) -> "Optional[ModuleSpec]":
+        """Return the spec of a top-level module of the set, or None."""
+        tail = fullname.rpartition(".")[2]
+        if not self._entrance.has(tail):
+            return None
+        index = self._entrance.index()
+        if index is None:
+            return super().find_spec(fullname, target)
+        return index.top_spec(fullname, tail)
+
+
+def install(entrance: Entrance) -> None:
+    """Put the hook of a set in front of the others, and forget finders made for its directories before."""
+    site_packages = entrance.site_packages
+    below = site_packages + "/"
+    hook = entrance.path_hook()
+    found = hook(site_packages)
+    for path in list(sys.path_importer_cache):
+        if path.startswith(below):
+            del sys.path_importer_cache[path]
+    sys.path_hooks.insert(0, hook)
+    sys.path_importer_cache[site_packages] = found
+
+
+def decode_index(data: bytes) -> "Any":
+    """Return the fields of a set index; only of bytes that this user's own daemon wrote.
+
+    Raises ValueError for an index of another format or interpreter.
+    """
+    fields = marshal.loads(data)
+    if fields[:2] != (INDEX_FORMAT, sys.implementation.cache_tag):
+        raise ValueError("the set index is of another format or interpreter")
+    return fields
+
+
+def _read_index(directory: str) -> bytes:
+    descriptor = os.open(directory + "/index", _FLAGS)
+    try:
+        found = os.fstat(descriptor)
+        # marshal trusts its input, so this user must be the one who wrote it.
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022 or found.st_size > _INDEX_LIMIT:
+            raise PermissionError("the set index can be written by others")
+        return os.read(descriptor, found.st_size)
+    finally:
+        os.close(descriptor)
