@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sprawld.errors import StoreError
 from sprawld.model import Digest
 
-from . import files
+from . import database_file, files
 from .installs import InstallRoots
 from .pins import Pins
 from .projects import Projects
@@ -34,15 +34,6 @@ __all__ = ["Root", "State", "StateStatistics"]
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_VERSION: Final = 1
-_SCHEMA: Final = f"""
-    BEGIN IMMEDIATE;
-    CREATE TABLE roots (digest TEXT, lock BLOB, used INTEGER, PRIMARY KEY (digest, lock)) WITHOUT ROWID;
-    CREATE TABLE entries (digest TEXT PRIMARY KEY, used INTEGER) WITHOUT ROWID;
-    CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
-    PRAGMA user_version = {_VERSION};
-    COMMIT;
-"""
 # A flipped bit can change the type of a value without making the file malformed.
 _ROOTS: Final = """
     SELECT digest, lock, used FROM roots
@@ -51,20 +42,6 @@ _ROOTS: Final = """
 _ENTRIES: Final = """
     SELECT digest, used FROM entries WHERE typeof(digest) = 'text' AND typeof(used) = 'integer'
 """
-
-_SURROUNDINGS: Final = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_READONLY,
-    }
-)
-"""Primary result codes that blame the disk or the rights on it, not the content of the database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +170,7 @@ class State:
     def damage(self) -> str:
         """Return what is wrong with the database's content; the empty string when nothing is."""
         try:
-            problem = self._run(lambda database: _content_problem(self._path, database))
+            problem = self._run(lambda database: database_file.content_problem(self._path, database))
         except StoreError:
             return ""  # the disk's fault: nothing is known of the content
         return problem
@@ -229,8 +206,8 @@ class State:
             try:
                 return work(self._database)
             except sqlite3.Error as error:
-                if _blames_surroundings(error):
-                    raise _refusal(self._path, error) from error
+                if database_file.blames_surroundings(error):
+                    raise database_file.refusal(self._path, error) from error
                 self._database.close()
                 self._set_aside(error)
                 self._database = self._connect()
@@ -239,16 +216,16 @@ class State:
     def _connect(self) -> sqlite3.Connection:
         try:
             try:
-                database = _open(self._path)
+                database = database_file.open_database(self._path)
             except sqlite3.Error as error:
-                if _blames_surroundings(error):
+                if database_file.blames_surroundings(error):
                     raise
                 self._set_aside(error)
-                database = _open(self._path)
+                database = database_file.open_database(self._path)
         except sqlite3.Error as error:
-            self._refusal = _refusal(self._path, error)
+            self._refusal = database_file.refusal(self._path, error)
             _LOG.warning("%s", self._refusal)
-            return _open_as_it_is(self._path)
+            return database_file.open_as_it_is(self._path)
         self._refusal = None
         return database
 
@@ -259,45 +236,6 @@ class State:
             os.replace(self._path, aside)
         for suffix in ("-wal", "-shm", "-journal"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        os.close(os.open(path, flags, 0o600))
-    except OSError as error:
-        refusal = sqlite3.OperationalError(str(error.strerror))
-        refusal.sqlite_errorcode = sqlite3.SQLITE_FULL if files.is_full(error) else sqlite3.SQLITE_CANTOPEN
-        raise refusal from error
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        # A write-ahead log needs memory shared by all who open the file; no network file system has that.
-        database.execute(f"PRAGMA journal_mode = {'DELETE' if files.is_network(path.parent) else 'WAL'}")
-        database.execute("PRAGMA synchronous = NORMAL")
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            database.executescript(_SCHEMA)
-        elif version != _VERSION:
-            raise sqlite3.DatabaseError(f"it has version {version}")
-        problem = database.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if problem != "ok":
-            raise sqlite3.DatabaseError(problem)
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _open_as_it_is(path: Path) -> sqlite3.Connection:
-    """Open the database for reading without writing a byte; an empty one where that fails too."""
-    try:
-        uri = path.absolute().as_uri() + "?mode=ro&immutable=1"
-        database = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-        database.execute("SELECT 1 FROM roots, entries, facts LIMIT 1").fetchone()
-    except sqlite3.Error:
-        database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        database.executescript(_SCHEMA)
-    return database
 
 
 def _write(
@@ -320,29 +258,3 @@ def _merge(rows: list[tuple[str, bytes, int]], pending: dict[tuple[str, bytes], 
     return [
         Root(lock=Path(os.fsdecode(lock)), digest=digest, used=used) for (digest, lock), used in known.items()
     ]
-
-
-def _content_problem(path: Path, database: sqlite3.Connection) -> str:
-    """Ask a fresh connection: the one in use answers from its memory what the file has lost."""
-    if not database.execute("PRAGMA database_list").fetchone()[2]:
-        return ""  # it lives in memory only
-    try:
-        fresh = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True)
-        try:
-            found = str(fresh.execute("PRAGMA integrity_check(1)").fetchone()[0])
-        finally:
-            fresh.close()
-    except sqlite3.Error as error:
-        if _blames_surroundings(error):
-            raise
-        return str(error)
-    return "" if found == "ok" else found
-
-
-def _blames_surroundings(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _SURROUNDINGS
-
-
-def _refusal(path: Path, error: sqlite3.Error) -> StoreError:
-    full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-    return StoreError("disk.full" if full else "store.unwritable", f"{path} cannot be used: {error}")

@@ -132,6 +132,16 @@ class TestDamage:
             (root / "state.sqlite").write_bytes(whole[:cut] + os.urandom(64) + whole[cut + 64 :])
             use(root)
 
+    def test_of_a_last_page_that_was_cut_is_noticed(self, root: Path) -> None:
+        """SQLite reads it as if it ended in zeros."""
+        State.open(root).close()
+        path, aside = root / "state.sqlite", root / "state.sqlite.damaged"
+        for lost in (1, 100, 2000):
+            cut = path.read_bytes()[:-lost]
+            path.write_bytes(cut)
+            State.open(root).close()
+            assert aside.read_bytes() == cut
+
     def test_is_set_aside_when_it_happens_later(self, root: Path, caplog: pytest.LogCaptureFixture) -> None:
         state = State.open(root)
         other = sqlite3.connect(root / "state.sqlite")
