@@ -16,7 +16,9 @@ from sprawld.pathsets.pathset import SetEntry, build_set, set_digest
 from .wheels import build_wheel
 
 if TYPE_CHECKING:
-    from sprawld.model import Environment
+    from collections.abc import Sequence
+
+    from sprawld.model import Environment, Overlay
 
 __all__ = ["CLIENT", "Workshop", "environment_of"]
 
@@ -56,11 +58,11 @@ class Workshop:
         """Return where an entry lies."""
         return self.store / "wheels" / entry.digest
 
-    def build(self, python: Path, *entries: SetEntry) -> Path:
+    def build(self, python: Path, *entries: SetEntry, overlays: Sequence[Overlay] = ()) -> Path:
         """Build the set of the entries in `tmp/`, rename it to its place and return that."""
         environment = environment_of(python)
         client = clientcopy.ensure_client_copy(self.store, self.client)
-        digest = set_digest([entry.digest for entry in entries], environment, client)
+        digest = set_digest([entry.digest for entry in entries], environment, client, overlays)
         staged, final = self.store / "tmp" / digest, self.store / "sets" / digest
         staged.mkdir(parents=True)
         final.parent.mkdir(exist_ok=True)
@@ -72,5 +74,6 @@ class Workshop:
             store_root=self.store,
             client_digest=client,
             lock=self.store / "uv.lock",
+            overlays=overlays,
         )
         return staged.rename(final)
