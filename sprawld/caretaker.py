@@ -1,6 +1,6 @@
 """`verify` from its first look to the last repair: what is looked at, in which order, what the reply says.
 
-    state -> entries -> sets -> client copies          each: look, repair if asked to, look again
+    state -> entries -> sets -> client copies -> packs          each: look, repair if asked to, look again
 
 1. Entries come before sets, because a set can only be compared with what its entries would give.
 2. One verify at a time; it goes on beside requests, and ends when its client goes away.
@@ -56,6 +56,7 @@ class Caretaker:
             await run.entries(level)
             await run.sets()
             await run.clients()
+            await run.packs()
         return {
             "level": level,
             "repair": repair,
@@ -80,7 +81,7 @@ class _Run:
     ) -> None:
         self.findings: list[Finding] = []
         self.checked = dict.fromkeys(
-            ("entries", "hashed", "bytes", "sets", "stale", "unchecked", "clients"), 0
+            ("entries", "hashed", "bytes", "sets", "stale", "unchecked", "clients", "packs"), 0
         )
         self._store = store
         self._inspector = inspector
@@ -90,6 +91,8 @@ class _Run:
         self._settings = settings
         self._report = report
         self._damaged: set[str] = set()
+        self._digests: list[Digest] = []
+        self._hashed: set[str] = set()
 
     async def state(self) -> None:
         """Look at the database."""
@@ -106,6 +109,7 @@ class _Run:
         chosen: set[str] = {*digests} if level == "all" else set()
         if level == "sample":
             chosen = sample(digests, time.time())
+        self._digests, self._hashed = digests, chosen
         for done, digest in enumerate(digests):
             title = await asyncio.to_thread(self._inspector.title, digest)
             self._report(
@@ -158,6 +162,20 @@ class _Run:
             if found and self._repair:
                 await self._repairer.client(digest, found, offline=self._offline)
                 self.findings += await self._look_again(found, look)
+
+    async def packs(self) -> None:
+        """Look at every pack, at the contents of those whose entries were hashed."""
+        digests, hashed = set(self._digests), self._hashed
+
+        def look() -> list[Finding]:
+            return self._inspector.packs(digests, hashed=hashed)
+
+        self.checked["packs"] = len(await asyncio.to_thread(self._store.packs.all))
+        found = await asyncio.to_thread(look)
+        self.findings += found
+        if found and self._repair:
+            await self._repairer.packs(found, offline=self._offline)
+            self.findings += await self._look_again(found, look)
 
     async def _look_again(self, found: list[Finding], look: Callable[[], list[Finding]]) -> list[Finding]:
         """Return what is wrong after a repair that says it was one, so that no word is taken for it."""

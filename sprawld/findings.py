@@ -22,12 +22,12 @@ DAY_SECONDS: Final = 86400
 
 @dataclass(slots=True, kw_only=True)
 class Finding:
-    """One problem. `kind` is one of those of `store.verify`, `pathsets.setcheck`, or "database"."""
+    """One problem; `kind`: those of `store.verify`, `store.packs` and `pathsets.setcheck`, and "database"."""
 
     kind: str
-    where: Literal["wheels", "sets", "client", "state"]
+    where: Literal["wheels", "sets", "client", "packs", "state"]
     name: str
-    """Digest of the entry, set or client copy; empty for the state."""
+    """Digest of the entry, set or client copy, or of the entry that a pack is of; empty for the state."""
     path: str
     """Absolute."""
     package: str = ""

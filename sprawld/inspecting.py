@@ -1,4 +1,4 @@
-"""Looking at everything in the store: entries, sets, client copies and the state database. Changes nothing.
+"""Looking at everything in the store: entries, sets, client copies, packs, the database. Changes nothing.
 
 1. What is looked at is held meanwhile, so that a collection does not show as damage.
 2. A set is built once more in tmp/ and compared; one with a damaged entry is left out, since it could not be
@@ -16,6 +16,7 @@ from .findings import Finding
 from .pathsets import clientcheck, setcheck
 from .store import manifest, references
 from .store.origins import Origins, manifest_digest
+from .store.publication import is_name
 from .store.verify import verify_entry
 
 if TYPE_CHECKING:
@@ -114,6 +115,29 @@ class Inspector:
             Finding(kind=kind, where="client", name=digest, path=str(path / relative))
             for kind, relative in clientcheck.verify_client(path, package)
         ]
+
+    def packs(self, digests: Collection[str], *, hashed: Collection[str]) -> list[Finding]:
+        """Look at every pack, by those `hashed` at their contents too; blocks.
+
+        digests: entries, as `digests` gave them. What has neither entry nor name of a pack is extra.
+        """
+        packs, found = self._store.packs, []
+        for tag, name in packs.all():
+            digest = name.partition(".")[0]
+            with self._store.holds.hold([digest]):
+                # A pack that was published since has its entry, too.
+                keep = {digest} if digest in digests or self._is_there(digest) else set()
+                kind = packs.problem(tag, name, keep, contents=digest in hashed)
+            if kind is not None:
+                path = str(packs.path(tag, name))
+                title = self.title(digest) if keep else ""
+                found.append(Finding(kind=kind, where="packs", name=digest, path=path, package=title))
+        return found
+
+    def _is_there(self, digest: str) -> bool:
+        return is_name("wheels", digest) and any(
+            os.path.lexists(self._store.root / kind / digest) for kind in ("wheels", "bundles")
+        )
 
     async def _described_set(
         self, name: str, path: Path, described: Description, damaged: Collection[str]

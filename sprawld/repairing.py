@@ -6,7 +6,8 @@
    stays as it is; and with `offline` nothing is deleted at all, permission bits are all that is set right.
 3. A source is tried in this order: the entry's own origin, the first-use records, and the index by the name
    that the entry's manifest has. Whichever answers, the file must have the entry's sha256.
-4. A damaged set is discarded: the next request for it builds it anew from its entries.
+4. A damaged set is discarded: the next request for it builds it anew from its entries. So is a damaged pack,
+   under a program too: it goes on from the sources. Another one is made where a set still wants it.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from .pathsets.clientcopy import COPY_NAME, compile_client_copy, ensure_client_c
 from .progress import Transfer
 from .store import manifest, references, repair
 from .store.origins import Origin, manifest_digest
+from .store.packs import MODE as PACK_MODE
 from .store.verify import restore_modes, verify_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from .findings import Finding, Status
     from .model import Digest, IndexSettings
@@ -55,6 +57,7 @@ class Repairer:
         package: Path,
         published: Callable[[], None],
         forget_sets: Callable[[Sequence[str]], None],
+        pack_set: Callable[[str, str], None],
     ) -> None:
         self._store = store
         self._state = state
@@ -65,6 +68,7 @@ class Repairer:
         self._package = package
         self._published = published
         self._forget_sets = forget_sets
+        self._pack_set = pack_set
 
     def state(self, findings: Sequence[Finding]) -> None:
         """Begin the database anew; the damaged one is set aside. Blocks."""
@@ -116,6 +120,33 @@ class Repairer:
             settle(findings, await asyncio.to_thread(self._mend_client, digest, findings))
         except (SprawlError, OSError) as error:
             settle(findings, "failed", str(error))
+
+    async def packs(self, findings: Sequence[Finding], *, offline: bool) -> None:
+        """Set the modes of packs right, discard what is damaged, and have it made again."""
+        damaged = set()
+        for finding in findings:
+            path = Path(finding.path)
+            try:
+                if finding.kind == "mode":
+                    await asyncio.to_thread(path.chmod, PACK_MODE)
+                elif offline:
+                    settle([finding], "offline", "nothing is deleted with --offline")
+                    continue
+                else:
+                    await asyncio.to_thread(self._store.remove, path)
+                    damaged.add(finding.name)
+                settle([finding], "repaired")
+            except (SprawlError, OSError) as error:
+                settle([finding], "failed", str(error))
+        for name, executable in await asyncio.to_thread(lambda: [*self._sets_with(damaged)]):
+            self._pack_set(name, executable)
+
+    def _sets_with(self, digests: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Yield (set, interpreter) for each set with one of these entries."""
+        for name in self._store.sets():
+            described = setcheck.describe_set(self._store.set_path(name))
+            if described is not None and not {*described.entries}.isdisjoint(digests):
+                yield name, described.executable
 
     def _restore_modes(self, digest: Digest) -> bool:
         problems = verify_entry(self._store, digest, contents=False)

@@ -6,7 +6,7 @@
     16   8   size of the whole file        } little-endian
     24   8   where the index starts        }
     32   8   checksum of the index
-    40       marshalled code objects; then the index, to the end
+    40       marshalled code objects; 32 bytes that are the daemon's; then the index, to the end
 
     index: marshal of (suffixes of the interpreter, {directory: marshal of {name: place}})
     place: (form, offset, size, checksum)

@@ -168,13 +168,14 @@ def _print_findings(document: "Dict[str, Any]") -> None:
         sys.stdout.write(printing.plain(" ".join(words)) + "\n")
     checked = document["checked"]
     sys.stdout.write(
-        "%d packages (%d hashed, %s), %d sets, %d client copies: "
+        "%d packages (%d hashed, %s), %d sets, %d client copies, %d packs: "
         % (
             checked["entries"],
             checked["hashed"],
             printing.show_bytes(checked["bytes"]),
             checked["sets"],
             checked["clients"],
+            checked["packs"],
         )
     )
     left = sum(problem["status"] != "repaired" for problem in document["problems"])

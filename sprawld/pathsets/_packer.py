@@ -1,18 +1,23 @@
 """Builds packs; run by the interpreter that will read them, so in the syntax of Python 3.8 and stdlib only.
 
 One job per line on standard input, an entry's site-packages and the file to write, with a tab between them.
-One line per job on standard output: "done", or what went wrong. The format is told in the client's `packs`.
+One line per job on standard output: "done", "full" for a disk without room, or what went wrong. The format is
+told in the client's `packs`.
 
 1. Nothing of an entry is executed; its files are compiled, and a file that does not compile has no code.
 2. Each pack is made by a fork of this process. So a file that kills the compiler costs one pack, and the
    bytes do not depend on what was compiled before.
 3. The file is on the disk before "done" is said: a name given to it afterwards never leads to half a pack.
+4. Between the code and the index lies the sha256 of everything else, for `verify`; who reads packs for their
+   code goes by the checksums of the parts.
 """
 
 from __future__ import annotations
 
 import _imp
 import contextlib
+import errno
+import hashlib
 import marshal
 import os
 import sys
@@ -27,8 +32,12 @@ if TYPE_CHECKING:
 
 MAGIC = b"VSPACK1\n"
 HEADER_BYTES = 40
+SEAL_BYTES = 32
+PIECE_BYTES = 1 << 20
 CHECKSUM_KEY = 1
 NICENESS = 19
+FULL = 3
+"""Exit status of a fork that found no room on the disk."""
 
 SUFFIXES = [*machinery.EXTENSION_SUFFIXES, *machinery.SOURCE_SUFFIXES, *machinery.BYTECODE_SUFFIXES]
 """In the order in which FileFinder asks for them."""
@@ -55,21 +64,24 @@ def run(source: str, target: str) -> str:
             build(source, target)
             code = 0
         except OSError as error:
-            code = 2
+            code = FULL if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else 2
             sys.stderr.write(f"{source}: {error}\n")
         finally:
             os._exit(code)
     status = os.waitpid(child, 0)[1]
+    if status == FULL << 8:
+        return "full"
     return "done" if status == 0 else f"wait status {status}"
 
 
 def build(source: str, target: str) -> None:
     """Write the pack of the site-packages directory `source` to the new file `target`; OSError."""
     tree = read_tree(source)
-    with open(target, "xb") as stream:
+    with open(target, "xb+") as stream:
         stream.write(bytes(HEADER_BYTES))
         writer = Writer(stream, source)
         directories = {path: marshal.dumps(table(tree, path, writer), 4) for path in sorted(tree)}
+        stream.write(bytes(SEAL_BYTES))
         start = stream.tell()
         index = marshal.dumps((tuple(SUFFIXES), directories), 4)
         stream.write(index)
@@ -77,9 +89,26 @@ def build(source: str, target: str) -> None:
         stream.seek(0)
         numbers = bytes(4) + size.to_bytes(8, "little") + start.to_bytes(8, "little")
         stream.write(MAGIC + util.MAGIC_NUMBER + numbers + _imp.source_hash(CHECKSUM_KEY, index))
+        seal(stream, start - SEAL_BYTES)
         stream.flush()
         os.fchmod(stream.fileno(), 0o444)
         os.fsync(stream.fileno())
+
+
+def seal(stream: BinaryIO, place: int) -> None:
+    """Write the sha256 of all that lies before and after it to its place."""
+    digest = hashlib.sha256()
+    stream.seek(0)
+    left = place
+    while left:
+        piece = stream.read(min(left, PIECE_BYTES))
+        digest.update(piece)
+        left -= len(piece)
+    stream.seek(SEAL_BYTES, os.SEEK_CUR)
+    for piece in iter(lambda: stream.read(PIECE_BYTES), b""):
+        digest.update(piece)
+    stream.seek(place)
+    stream.write(digest.digest())
 
 
 def read_tree(source: str) -> Tree:

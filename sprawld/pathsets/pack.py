@@ -3,7 +3,8 @@
 1. Nobody waits for a pack. What is wanted is noted, and made at the lowest priority when there is time.
 2. The builder (`_packer`) reads entries and writes into tmp/; its work is published by the daemon, which
    knows whether the entry is still there.
-3. What could not be made once is not tried again by this daemon: a pack only saves time.
+3. What could not be made once is not tried again by this daemon: a pack only saves time. Where the disk had
+   no room it is: everything that is wanted waits RETRY_SECONDS.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ _LOG = logging.getLogger(__name__)
 
 BUILD_SECONDS: Final = 900.0
 """The largest wheels known take a minute; a builder that hangs must not keep the others from being made."""
+
+RETRY_SECONDS: Final = 300.0
+"""A disk that was full is looked at again after this long."""
 
 END_SECONDS: Final = 5.0
 """How long something that escaped the kill may keep the builder's pipe open."""
@@ -76,6 +80,7 @@ class Packer:
         self._wanted: dict[tuple[str, Digest], Environment] = {}
         self._failed: set[tuple[str, Digest]] = set()
         self._task: asyncio.Task[None] | None = None
+        self._retry: asyncio.TimerHandle | None = None
         self._closed = False
         self._built = self._built_bytes = 0
 
@@ -85,8 +90,15 @@ class Packer:
         for digest in entries:
             if (tag, digest) not in self._failed:
                 self._wanted.setdefault((tag, digest), environment)
-        if self._wanted and self._task is None and not self._closed:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._wanted and self._task is None and self._retry is None and not self._closed:
             self._task = asyncio.get_running_loop().create_task(self._work())
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self._go_on()
 
     def is_wanted(self, entries: Iterable[str]) -> bool:
         """Tell whether a pack of one of these entries is still to be made. Thread-safe."""
@@ -96,6 +108,8 @@ class Packer:
         """Stop what is under way and wait for its end; what is still wanted is asked for again some day."""
         self._closed = True
         self._wanted.clear()
+        if self._retry is not None:
+            self._retry.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -127,8 +141,12 @@ class Packer:
                     await self._build_all(environment, tag, missing)
         except (OSError, SprawlError) as error:
             _LOG.warning("packs are not made: %s", error)
-            self._failed.update(self._wanted)
-            self._wanted.clear()
+            if isinstance(error, StoreError) and error.code == "disk.full":
+                loop = asyncio.get_running_loop()
+                self._retry = loop.call_later(RETRY_SECONDS, self._try_again)
+            else:
+                self._failed.update(self._wanted)
+                self._wanted.clear()
         finally:
             self._task = None
 
@@ -162,6 +180,8 @@ class Packer:
         try:
             for digest in digests:
                 answer = await self._build(process, tag, digest)
+                if answer == "full":
+                    raise StoreError("disk.full", f"{self._store.root}: no room for packs")
                 self._wanted.pop((tag, digest), None)
                 if answer != "done":
                     _LOG.warning("wheels/%s: no pack for %s: %s", digest, tag, answer)

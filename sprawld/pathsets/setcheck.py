@@ -4,7 +4,7 @@
    compared, so there is one statement of what a set has to be: `build_set`.
 2. A set whose interpreter was replaced, or that another release built, cannot be built once more. It is
    "stale": nothing asks for it again, and it is only checked that its links lead somewhere and agree with its
-   description.
+   description, and that its lease is one that programs can hold.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from sprawld.model import Digest
-from sprawld.store import files, manifest, references
+from sprawld.store import files, leases, manifest, references
 
 from . import overlay
 from .pathset import SetEntry, build_set, set_digest
@@ -135,7 +135,10 @@ def outline(path: Path, described: Description) -> list[Difference]:
         and not os.readlink(path / place).startswith("/")
         and not os.path.exists(path / place)
     ]
-    if references.of_links(path) != {*described.entries, described.client}:
+    if not _is_lease(path / leases.LEASE):
+        differences.append(Difference("changed", leases.LEASE))
+    named = {*described.entries, *described.bundles, described.client}
+    if references.of_links(path) != named:
         differences.append(Difference("description", "set.json"))
     return sorted(differences, key=lambda difference: difference.path)
 
@@ -148,6 +151,14 @@ def _text(value: object) -> str:
 
 def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
     waiting = [""]
+def _is_lease(path: Path) -> bool:
+    """Tell whether a lease can be held: without one gc would take the set for one that nobody runs on."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode) and os.access(path, os.R_OK | os.W_OK)
+    except OSError:
+        return False
+
+
     while waiting:
         prefix = waiting.pop()
         with os.scandir(root / prefix) as children:

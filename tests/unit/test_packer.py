@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import os
 import sys
 from collections.abc import Callable, Coroutine
@@ -14,7 +15,9 @@ import pytest
 import uvloop
 
 from sprawld.model import Environment
+from sprawld.pathsets import pack
 from sprawld.pathsets.pack import Packer, pack_tag
+from sprawld.store import failpoints
 from sprawld.store.tree import Store
 from tests.support.entries import SITE, digest_of, publish_entry
 from tests.support.workshop import environment_of
@@ -109,6 +112,46 @@ def test_a_builder_that_dies_costs_one_pack(run: Run, store: Store, tmp_path: Pa
         assert packer.statistics()["built"] == 2
 
     run(main())
+    assert len(in_store(store)) == 2
+    assert os.listdir(store.root / "tmp") == []
+
+
+@pytest.mark.parametrize("where", ["builder", "daemon"])
+def test_a_full_disk_is_looked_at_again(
+    run: Run, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(pack, "RETRY_SECONDS", 0.0)
+    digests = [publish_entry(store, name) for name in ("alpha", "beta")]
+    marker = tmp_path / "was-full"
+    full = program(
+        tmp_path, f'[ -e {marker} ] || {{ : > {marker}; ulimit -f 0; }}; exec {sys.executable} "$@"'
+    )
+    passed: list[str] = []
+
+    def no_room_once(name: str) -> None:
+        if name == "pack.made":
+            passed.append(name)
+            if len(passed) == 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if where == "daemon":
+        failpoints.install(no_room_once)
+
+    async def main() -> None:
+        packer = Packer(store)
+        packer.want(full if where == "builder" else ENVIRONMENT, digests)
+        await packer.idle()
+        assert packer.statistics()["failed"] == 0
+        while packer.statistics()["waiting"]:
+            await asyncio.sleep(0)
+            await packer.idle()
+        assert packer.statistics()["built"] == 2
+        await packer.close()
+
+    try:
+        run(main())
+    finally:
+        failpoints.install(None)
     assert len(in_store(store)) == 2
     assert os.listdir(store.root / "tmp") == []
 

@@ -89,6 +89,8 @@ DAMAGE: list[tuple[str, Callable[[Path], object], list[tuple[str, str]]]] = [
     ("extra file", lambda p: (p / SITE / "evil.pth").touch(), [("extra", f"{SITE}/evil.pth")]),
     ("script changed", lambda p: flip(p / "bin/tool"), [("changed", "bin/tool")]),
     ("mode", lambda p: (p / "lease").chmod(0o644), [("mode", "lease")]),
+    ("lease gone", lambda p: (p / "lease").unlink(), [("missing", "lease")]),
+    ("lease is a link", lambda p: relink(p / "lease", "index"), [("changed", "lease")]),
     ("boot gone", lambda p: (p / "boot").unlink(), [("missing", "boot")]),
 ]
 DAMAGE[4] = (*DAMAGE[4][:2], [("changed", "bin/python")])
@@ -130,5 +132,7 @@ def test_a_stale_set_is_checked_for_links_that_dangle_and_lie(workshop: Workshop
     (path / SITE).chmod(0o755)
     relink(path / SITE / "two.py", "../../../../../wheels/nothing/two.py")
     assert setcheck.outline(path, found) == [("link", f"{SITE}/two.py")]
+    (path / "lease").unlink()
+    assert ("changed", "lease") in setcheck.outline(path, found)
     fewer = replace(found, entries=found.entries[:1])
     assert ("description", "set.json") in setcheck.outline(path, fewer)
