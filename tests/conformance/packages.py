@@ -18,10 +18,11 @@ from tests.support.interpreters import interpreters
 
 from .packages_locks import groups, lock_group, top_packages
 from .packages_look import look
+from .packages_report import report, results, summarise
 from .packages_sides import Workplace
 from .tools import ToolMissingError
 
-__all__ = ["compare_group", "main"]
+__all__ = ["compare_group", "main", "workplace"]
 
 PYTHONS = ("3.11", "3.13")
 
@@ -50,11 +51,11 @@ def compare_group(
     for lock in locked.locks:
         chosen = sorted(lock.versions()) if further else sorted(lock.asked)
         try:
-            found = look(lock, version, python, place, chosen, hook=hook, jobs=jobs).as_json()
-        except (AssertionError, ToolMissingError) as error:
+            found = look(lock, version, python, place, chosen, hook=hook, jobs=jobs)
+        except ToolMissingError as error:
             document["lacking"] |= {name: str(error)[:300] for name in lock.asked}
             continue
-        document["locks"].append(found)
+        document["locks"].append(found.as_json())
     return document
 
 
@@ -64,7 +65,8 @@ def _made(directory: Path) -> Path:
 
 
 @contextmanager
-def _workplace(root: Path | None) -> Iterator[Workplace]:
+def workplace(root: Path | None) -> Iterator[Workplace]:
+    """Open the workplace in a directory that stays, or in one for now; stop its daemon at the end."""
     with tempfile.TemporaryDirectory() as directory:
         place = Workplace(_made((root or Path(directory)).absolute()))
         try:
@@ -94,6 +96,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--hook", action="store_true", help="also turn the base interpreter into the set")
     parser.add_argument("--jobs", type=int, default=2, help="how many programs at a time (2)")
     parser.add_argument("--workplace", type=Path, help="keep caches and results here, and go on from there")
+    parser.add_argument("--report", type=Path, help="write about all results of the workplace here")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -103,23 +106,28 @@ def main() -> int:
     options = _arguments()
     number, _, count = options.shard.partition("/")
     chosen = [tuple(options.names)] if options.names else groups(top_packages())
-    with _workplace(options.workplace) as place:
-        results = _made(place.root / "results")
-        documents = []
+    documents = []
+    with workplace(options.workplace) as place:
+        kept = _made(place.root / "results")
         for index, names in enumerate(chosen):
             if index % int(count) != int(number) - 1:
                 continue
             for version in options.python or PYTHONS:
-                kept = results / f"{version}-{names[0]}-{len(names)}.json"
-                if not kept.exists():
+                path = kept / f"{version}-{names[0]}-{len(names)}.json"
+                if not path.exists():
                     document = compare_group(names, version, place, hook=options.hook, jobs=options.jobs)
-                    kept.write_text(json.dumps(document, indent=1))
-                documents.append(json.loads(kept.read_text()))
+                    path.write_text(json.dumps(document, indent=1))
+                documents.append(json.loads(path.read_text()))
                 if not options.json:
                     _print(documents[-1])
+        if options.report:
+            options.report.write_text(report(results(kept), results(place.root / "suites")))
+    unexplained = [line for summary in summarise(documents) for line in summary.unexplained]
     if options.json:
         sys.stdout.write(json.dumps(documents, indent=1) + "\n")
-    return 0
+    else:
+        sys.stdout.writelines(f"unexplained: {line}\n" for line in unexplained)
+    return 1 if unexplained else 0
 
 
 if __name__ == "__main__":

@@ -7,20 +7,24 @@ from typing import Final
 
 __all__ = ["reason_for"]
 
-_KNOWN: Final = (
-    (
-        r"pip",
-        r"files: lacks \.\./\.\./\.\./bin/pip3\.\d+|pip3\.\d+ --\w+: status missing",
-        "installers add a command pip3.N, of which the wheel says nothing",
-    ),
-    (r"", r"commands: lacks pip3\.\d+", "installers add a command pip3.N, of which the wheel says nothing"),
+_PIP = "installers add a command pip3.N, of which the wheel says nothing"
+_HEADERS = (
+    "an entry serves every Python and lists its headers in include/NAME; where installers put them, in "
+    "include/site/pythonX.Y/NAME, a path set has them too"
 )
-"""Package ("" is the environment as such), what is said of the difference, and the reason."""
+
+_KNOWN: Final = (
+    (r"pip", r"files: lacks \.\./\.\./\.\./bin/pip3\.\d+$|pip3\.\d+ --\w+: status missing", _PIP),
+    (r"", r"commands: lacks pip3\.\d+$", _PIP),
+    (r".+", r"files: (lacks \.\./\.\./\.\./include/site/|has \.\./\.\./\.\./include/\w+/)", _HEADERS),
+    (r"", r"data: has include/(?!site)", _HEADERS),
+)
+"""Package ("" is the environment as such), how the difference is told, and the reason."""
 
 
 def reason_for(package: str, difference: str) -> str:
     """Return why there is this difference; empty if nothing is known of it."""
     for name, pattern, reason in _KNOWN:
-        if name == package and re.match(pattern, difference):
+        if re.fullmatch(name, package) and re.match(pattern, difference):
             return reason
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import threading
 import time
@@ -74,6 +75,8 @@ class _Look:
     path_set: Side
     hook: tuple[str, dict[str, str]] | None
     """The interpreter and the variables of the in-process route, if it is to be tried."""
+    known: dict[str, tuple[Ran, dict[str, Any]]] = field(default_factory=dict)
+    """What imports did in the venv: compared with each of the ways that a path set has."""
 
     def ask(self, side: Side, task: str, job: dict[str, Any]) -> tuple[Ran, dict[str, Any]]:
         """Run the probe; its answer is empty if it did not get to one."""
@@ -95,10 +98,11 @@ class _Look:
         job = {"modules": list(modules), **how}
 
         def once() -> list[str]:
-            they_ran, they = self.ask(self.venv, "imports", job)
+            they_ran, they = self.known.pop(package.name, None) or self.ask(self.venv, "imports", job)
             we_ran, we = self.ask(self.path_set, "imports", job)
             if not they or not we:
                 return ran_difference("import", they_ran, we_ran)
+            self.known[package.name] = they_ran, they
             package.raising = sum(one["outcome"] != "imported" for one in they["found"].values())
             package.packed = max(package.packed, we["packed"])
             return import_differences(they, we) + ran_difference("import", they_ran, we_ran)
@@ -122,6 +126,7 @@ class _Look:
         if not found:
             return found
         for _ in range(MORE_TRIES):
+            self.known.pop(package.name, None)
             if not once():
                 package.varies = True
                 return []
@@ -155,10 +160,21 @@ def look(
     hook: bool,
     jobs: int,
 ) -> Looked:
-    """Compare the packages `names` of a lock; AssertionError or ToolMissingError if a side cannot be made."""
+    """Compare the packages `names` of a lock; ToolMissingError if uv cannot install it."""
     looked = Looked(python=version)
     clock = _Clock(looked)
-    path_set = place.path_set(lock.path, python)
+    versions = lock.versions()
+    packages = [
+        Package(name=name, version=versions.get(name, ""), asked=name in lock.asked) for name in names
+    ]
+    looked.packages = packages
+    try:
+        path_set = place.path_set(lock.path, python)
+    except AssertionError as error:
+        refusal = re.search(r"^sprawl: .*", str(error), re.MULTILINE)
+        for package in packages:
+            package.different.append(f"not realised: {refusal[0] if refusal else error}")
+        return looked
     clock.lap("realise")
     venv = place.venv(lock.path, python, path_set)
     clock.lap("venv")
@@ -166,10 +182,6 @@ def look(
     route = (str(python), variables | {"VIRTUAL_SPRAWL_LOCK": str(lock.path)}) if variables else None
     looking = _Look(place, venv, path_set, route)
     theirs, ours = (_distributions(looking, side, names) for side in (venv, path_set))
-    versions = lock.versions()
-    packages = [
-        Package(name=name, version=versions.get(name, ""), asked=name in lock.asked) for name in names
-    ]
     with ThreadPoolExecutor(jobs) as pool:
         looked.whole = _whole(looking)
         for packs in (False, True):
@@ -185,7 +197,6 @@ def look(
                 )
             )
             clock.lap("second" if packs else "first")
-    looked.packages = packages
     return looked
 
 

@@ -114,9 +114,16 @@ class Workplace:
         return Side(prefix, is_ours=False)
 
     def run(
-        self, side: Side, command: Sequence[str], seconds: float, extra: Mapping[str, str] | None = None
+        self,
+        side: Side,
+        command: Sequence[str],
+        seconds: float,
+        extra: Mapping[str, str] | None = None,
+        *,
+        directory: Path | None = None,
+        network: bool = False,
     ) -> Ran:
-        """Run a program in an environment, with an empty home, without a terminal and without network."""
+        """Run a program in an environment, with an empty home and without a terminal."""
         if not os.path.exists(command[0]):
             return Ran("missing", "")
         home = Path(tempfile.mkdtemp(dir=self.homes))
@@ -132,10 +139,13 @@ class Workplace:
             **(extra or {}),
         }
         try:
-            status, output = _run([*_without_network(), *command], environ, home, seconds)
+            before = () if network else _without_network()
+            status, output = _run([*before, *command], environ, home, directory or home, seconds)
         finally:
             shutil.rmtree(home, ignore_errors=True)
-        return Ran(status, output.replace(side.prefix, "<prefix>").replace(str(home), "<home>"))
+        output = output.replace(side.prefix, "<prefix>").replace(str(home), "<home>")
+        # What is left of a prefix that was wrapped.
+        return Ran(status, output.replace("/.cache/virtual-s", "/.venvs/virtual-s"))
 
     def packs_are_made(self) -> dict[str, Any]:
         """Wait until the daemon has made all packs that it has to make, and return its count of them."""
@@ -154,12 +164,14 @@ class Workplace:
         return self.user.environ | {"PYTHONUSERBASE": str(base), "VIRTUAL_SPRAWL": "1"}
 
 
-def _run(command: list[str], environ: dict[str, str], home: Path, seconds: float) -> tuple[int | str, str]:
+def _run(
+    command: list[str], environ: dict[str, str], home: Path, directory: Path, seconds: float
+) -> tuple[int | str, str]:
     with (home / "..output").open("wb+") as output:
         process = subprocess.Popen(
             command,
             env=environ,
-            cwd=home,
+            cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
