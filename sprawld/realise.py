@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 from .errors import FetchError, SprawlError
 from .hotpath import Ready, check_of
 from .model import PathSet
+from .pathsets import startup
+from .pathsets.bundle import ensure_bundles, plan_bundles
 from .pathsets.clientcheck import record_bytecode
 from .pathsets.clientcopy import COPY_NAME, compile_client_copy, ensure_client_copy
 from .pathsets.pathset import SetEntry, build_set, set_digest
@@ -27,9 +29,10 @@ from .selecting import overlays_of, packages_of, refuse_builds, settled
 from .singleflight import SingleFlight
 from .store.failpoints import failpoint
 from .store.manifest import read_summary
+from .store.references import read_references
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from .model import Choice, Digest, Environment, Selection
     from .pathsets.pack import Packer
@@ -53,12 +56,15 @@ class Realiser:
         provider: Provider,
         packer: Packer,
         published: Callable[[], None],
+        allow_startup: Collection[str] = (),
     ) -> None:
+        """`allow_startup`: distributions whose start-up code runs beside that of `startup.ALLOWED`."""
         self._store = store
         self._selector = selector
         self._provider = provider
         self._packer = packer
         self._published = published
+        self.allowed = startup.ALLOWED.union(allow_startup)
         self._sets: SingleFlight[str, PathSet] = SingleFlight()
         self.client_digest = ""
         """Of the copy that new sets link to."""
@@ -162,10 +168,15 @@ class Realiser:
         environment: Environment,
         selection: Selection,
     ) -> PathSet:
-        name = set_digest(digests, environment, self.client_digest, overlays_of(selection))
+        name = self.name_of(digests, environment, selection)
         return await self._sets.run(
             name, lambda: asyncio.to_thread(self._make, name, choices, digests, environment, selection)
         )
+
+    def name_of(self, digests: Sequence[Digest], environment: Environment, selection: Selection) -> str:
+        """Return the digest of the set of these entries."""
+        overlays = overlays_of(selection)
+        return set_digest(digests, environment, self.client_digest, overlays, self.allowed)
 
     def _make(
         self,
@@ -177,25 +188,45 @@ class Realiser:
     ) -> PathSet:
         final = self._store.set_path(name)
         with self._store.holds.hold([name]):
-            if self._store.has_set(name):
-                return PathSet(digest=name, path=final, index=(final / "index").read_bytes())
-            self._compile_client(environment)
-            entries = [self._entry(choice, digest) for choice, digest in zip(choices, digests, strict=True)]
-            with self._store.staging("set-") as staged:
-                index = build_set(
-                    staged,
-                    final,
-                    entries,
-                    environment,
-                    store_root=self._store.root,
-                    client_digest=self.client_digest,
-                    lock=selection.lock,
-                    overlays=overlays_of(selection),
-                )
-                failpoint("set.built")
-                self._store.publish_set(staged, name)
-        self._published()
-        return PathSet(digest=name, path=final, index=index)
+            if not self._store.has_set(name) or self._lacks_bundles(final):
+                self._compile_client(environment)
+                entries = [self._entry(*pair) for pair in zip(choices, digests, strict=True)]
+                plans = plan_bundles(entries, self._store.root)
+                with self._store.holds.hold([plan.digest for plan in plans]):
+                    bundles = ensure_bundles(self._store, plans)
+                    if not self._store.has_set(name):
+                        self._build(name, entries, bundles, environment, selection)
+                self._published()
+            return PathSet(digest=name, path=final, index=(final / "index").read_bytes())
+
+    def _lacks_bundles(self, path_set: Path) -> bool:
+        """Tell whether somebody has deleted a bundle under a set."""
+        found = read_references(path_set)
+        return found is None or not all(map(self._store.has_bundle, found.bundles))
+
+    def _build(
+        self,
+        name: str,
+        entries: Sequence[SetEntry],
+        bundles: Sequence[str],
+        environment: Environment,
+        selection: Selection,
+    ) -> None:
+        with self._store.staging("set-") as staged:
+            build_set(
+                staged,
+                self._store.set_path(name),
+                entries,
+                environment,
+                store_root=self._store.root,
+                client_digest=self.client_digest,
+                lock=selection.lock,
+                overlays=overlays_of(selection),
+                bundles=bundles,
+                allowed=self.allowed,
+            )
+            failpoint("set.built")
+            self._store.publish_set(staged, name)
 
     def _entry(self, choice: Choice, digest: Digest) -> SetEntry:
         summary = read_summary(self._store.entry_path(digest) / "manifest")

@@ -6,6 +6,8 @@
 3. Where several contribute the same file, the last source wins. Equal content is no conflict; different
    content is recorded.
 4. A file of one entry against a directory of another has no answer: `set.collision`.
+5. What entries have in a bundle is linked there, and a directory that only entries of one bundle share is one
+   link: it is merged in the bundle already, with the same winners.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sprawld.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Conflict", "Source", "Tree"]
+__all__ = ["Conflict", "Source", "Tree", "same_content"]
 
 COMPARE_BYTES: Final = 1 << 20
 
@@ -58,9 +60,12 @@ class Tree:
     """A staged directory that is filled with links for the place it will be renamed to.
 
     `staged` is written to, `final` is where the links must be right; both lie in the store `store_root`.
+    `bundled` says of paths in the store, `wheels/<sha256>/...`, where they lie in a bundle.
     """
 
-    def __init__(self, staged: str, final: str, store_root: str) -> None:
+    def __init__(
+        self, staged: str, final: str, store_root: str, bundled: Callable[[str], str] = lambda path: ""
+    ) -> None:
         self.conflicts: list[Conflict] = []
         self.links: dict[str, str] = {}
         """Path of the tree -> path of the store that it leads to."""
@@ -68,6 +73,7 @@ class Tree:
         self._store = store_root
         self._up = os.path.relpath(store_root, final)
         self._directories: list[str] = []
+        self._bundled = bundled
 
     def path(self, relative: str) -> str:
         """Return where a path of the tree lies while it is staged."""
@@ -83,6 +89,7 @@ class Tree:
 
     def link(self, relative: str, path: str) -> None:
         """Link a path of the store, given relative to its root, to a place in the tree."""
+        path = self._bundled(path) or path
         target = f"{'../' * relative.count('/')}{self._up}/{path}"
         try:
             os.symlink(target, f"{self._staged}/{relative}")
@@ -112,6 +119,10 @@ class Tree:
         if not any(directories):
             self._place_file(relative, sources)
         elif all(directories):
+            bundles = {self._bundled(source.path) for source in sources}
+            if len(bundles) == 1 and "" not in bundles:
+                self.link(relative, sources[-1].path)
+                return
             self.make_directory(relative)
             self.place_children(relative, sources)
         else:
@@ -144,7 +155,7 @@ class Tree:
         losers = [
             source.package
             for source in sources[:-1]
-            if not _same_content(self.locate(source), self.locate(winner))
+            if not same_content(self.locate(source), self.locate(winner))
         ]
         if losers:
             self.conflicts.append(Conflict(relative, winner.package, tuple(losers)))
@@ -155,7 +166,8 @@ def _collision(relative: str) -> StoreError:
     return StoreError("set.collision", f"two things of the path set want to be {relative}")
 
 
-def _same_content(first: str, second: str) -> bool:
+def same_content(first: str, second: str) -> bool:
+    """Tell whether two files hold the same bytes; OSError."""
     with open(first, "rb", buffering=0) as one, open(second, "rb", buffering=0) as other:
         if os.fstat(one.fileno()).st_size != os.fstat(other.fileno()).st_size:
             return False

@@ -23,17 +23,16 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from packaging.utils import canonicalize_name
-
 from sprawld.errors import InterpreterError, StoreError
 from sprawld.store import files
 
-from . import overlay, scripts, setindex, startup
+from . import overlay, prefix, scripts, setindex, startup
+from .bundled import Bundled
 from .clientcopy import COPY_NAME
 from .merge import Conflict, Source, Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from sprawld.model import Digest, Environment, Overlay
@@ -41,18 +40,12 @@ if TYPE_CHECKING:
 
 __all__ = ["LAYOUT", "SetEntry", "build_set", "set_digest"]
 
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 """Part of every set's digest; raised when the same entries would be laid out differently."""
 
 DIGEST_DIGITS: Final = 40
 """Of the hex digest. 160 bits leave no collisions to find, and 64 digits would push the first line of
 scripts past what kernels read for every longer home directory."""
-
-OWN_NAMES: Final = frozenset(
-    {"bin", "boot", "include", "index", "lease", "lib", "lib64", "local", "pyvenv.cfg", "set.json"}
-)
-"""Names at the set's root that no wheel's data gets: its own, and those below which some systems' `site`
-looks for start-up files."""
 
 SITE_PACKAGES: Final = "lib/python/site-packages"
 """Where an entry keeps what goes to a site-packages directory."""
@@ -82,15 +75,17 @@ def set_digest(
     environment: Environment,
     client_digest: str,
     overlays: Sequence[Overlay] = (),
+    allowed: Collection[str] = startup.ALLOWED,
 ) -> str:
     """Return the name of the set of these entries for this interpreter: 40 hex digits.
 
-    The order of `entries` does not matter. A set without `overlays` is bound to no project.
+    The order of `entries` does not matter. A set without `overlays` is bound to no project. `allowed`:
+    distributions whose start-up code runs.
     """
     parts = [
         LAYOUT,
         sorted(entries),
-        sorted(startup.ALLOWED),
+        sorted(allowed),
         environment.identity,
         environment.executable,
         environment.cache_tag,
@@ -112,21 +107,27 @@ def build_set(
     client_digest: str,
     lock: Path,
     overlays: Sequence[Overlay] = (),
+    bundles: Sequence[str] = (),
+    allowed: Collection[str] = startup.ALLOWED,
 ) -> bytes:
     """Fill the directory `staged` for its later place `final` and return the index's bytes.
 
-    Blocks; reads no manifest, and lists directories only where entries share one. The caller renames `staged`
+    `bundles` are those of `plan_bundles`, made already. Blocks; reads no manifest, and lists directories only
+    where entries share one. The caller renames `staged`
     and then takes the right to write from it; the directories below have lost it already. Raises StoreError
     `set.collision`, `disk.full`, `store.unwritable`; WheelError `wheel.bad-entry-point`; InterpreterError.
     """
     _check_interpreter(environment)
+    bundled = Bundled.of(store_root, bundles)
     builder = _Builder(
         entries=sorted(entries, key=lambda entry: entry.name),
         environment=environment,
         final=os.fspath(final),
         store=os.fspath(store_root),
-        tree=Tree(os.fspath(staged), os.fspath(final), os.fspath(store_root)),
+        tree=Tree(os.fspath(staged), os.fspath(final), os.fspath(store_root), bundled.path),
+        bundled=bundled,
         overlays=overlays,
+        allowed=allowed,
     )
     with files.writing(f"the path set {final}"):
         return builder.build(client_digest, lock)
@@ -150,7 +151,9 @@ class _Builder:
     final: str
     store: str
     tree: Tree
-    overlays: Sequence[Overlay] = ()
+    bundled: Bundled
+    overlays: Sequence[Overlay]
+    allowed: Collection[str]
     left_out: list[dict[str, str]] = field(default_factory=list)
     """Start-up files of wheels, and the lines kept of each."""
 
@@ -168,7 +171,7 @@ class _Builder:
         top = self._site_packages()
         self._scripts()
         overlay.lay(self.tree, self.site_packages, self.overlays, f"{self.final}/bin/python")
-        self._data()
+        prefix.place_data(self.tree, self.entries, self.store, self.environment.library)
         index = setindex.encode(
             self.environment.cache_tag,
             self.final,
@@ -216,7 +219,7 @@ class _Builder:
         modules: set[str] = set()
         directories: dict[str, set[str]] = {}
         for entry in self.entries:
-            allowed = entry.name in startup.ALLOWED
+            allowed = entry.name in self.allowed
             for name, kind in entry.summary.top_level.items():
                 if startup.is_startup(name) and not allowed:
                     self._leave_out(entry, name)
@@ -237,13 +240,14 @@ class _Builder:
         return [name for name in names if name.endswith((".pth", ".start"))]
 
     def _owners(self) -> dict[str, str]:
-        """Return the links below site-packages into entries: path from there -> the entry's digest."""
+        """Return what lies in one entry alone: path from site-packages -> the entry's digest."""
         below = self.site_packages + "/"
-        return {
-            place.removeprefix(below): path.split("/")[1]
-            for place, path in self.tree.links.items()
-            if place.startswith(below) and path.startswith("wheels/")
-        }
+        found = {}
+        for place, path in self.tree.links.items():
+            if place.startswith(below):
+                for rest, digest in self.bundled.owners(path):
+                    found[place.removeprefix(below) + rest] = digest
+        return found
 
     def _leave_out(self, entry: SetEntry, name: str) -> None:
         lines: list[str] = []
@@ -290,36 +294,6 @@ class _Builder:
             else:
                 self.tree.write(f"bin/{name}", content, 0o555)
 
-    def _data(self) -> None:
-        """Link what wheels put beside site-packages: headers, `share/`, `etc/`, libraries in `lib/`."""
-        at_root: dict[str, list[Source]] = {}
-        inside: dict[str, list[Source]] = {}
-        headers: dict[str, list[Source]] = {}
-        for entry in self.entries:
-            base = f"wheels/{entry.digest}"
-            for name in entry.summary.data:
-                if name in OWN_NAMES:
-                    raise StoreError("set.collision", f"{entry.package} has a data file called {name}")
-                at_root.setdefault(name, []).append(Source(entry.package, f"{base}/{name}"))
-            for directory in ("include", "lib"):
-                for name in self._children(f"{base}/{directory}"):
-                    if directory == "lib" and name == "python":
-                        continue
-                    if directory == "lib" and name.startswith("python"):
-                        # Some systems' `site` looks into more than one such directory for start-up files.
-                        raise StoreError("set.collision", f"{entry.package} has data files in lib/{name}")
-                    place = f"{directory}/{name}"
-                    inside.setdefault(place, []).append(Source(entry.package, f"{base}/{place}"))
-                    if directory == "include" and canonicalize_name(name) == entry.name:
-                        place = f"include/site/{self.environment.library}/{name}"
-                        headers[place] = [Source(entry.package, f"{base}/include/{name}")]
-        if headers:
-            # Once more, where installers put them in a venv.
-            for place in ("include/site", f"include/site/{self.environment.library}"):
-                self.tree.make_directory(place)
-        for place, sources in (at_root | inside | headers).items():
-            self.tree.place(place, sources)
-
     def _children(self, relative: str) -> list[str]:
         try:
             return os.listdir(f"{self.store}/{relative}")
@@ -333,6 +307,7 @@ class _Builder:
             "name": os.path.basename(self.final),
             "lock": os.fspath(lock),
             "entries": [entry.digest for entry in self.entries],
+            "bundles": sorted(self.bundled.names),
             "client": client_digest,
             "python": {
                 "executable": environment.executable,
@@ -341,8 +316,9 @@ class _Builder:
                 "identity": environment.identity,
             },
             "packages": [entry.package for entry in self.entries],
-            "conflicts": [conflict.record() for conflict in sorted(self.tree.conflicts)],
+            "conflicts": self.bundled.conflicts(self.tree.conflicts, self.site_packages),
             "startup": self.left_out,
+            "allowed": sorted(self.allowed),
             "overlays": [overlay.record(one) for one in self.overlays],
         }
         return json.dumps(description, indent=1).encode()

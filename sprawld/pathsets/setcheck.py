@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from sprawld.model import Digest
 from sprawld.store import files, leases, manifest, references
 
-from . import overlay
+from . import overlay, startup
+from .merge import same_content
 from .pathset import SetEntry, build_set, set_digest
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ class Description:
     identity: str
     """`Environment.identity` of the interpreter it was built for."""
     overlays: tuple[Overlay, ...] = ()
+    bundles: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    """Distributions whose start-up code runs."""
 
 
 def describe_set(path: Path) -> Description | None:
@@ -72,6 +76,8 @@ def describe_set(path: Path) -> Description | None:
             executable=_text(content["python"]["executable"]),
             identity=_text(content["python"]["identity"]),
             overlays=tuple(map(overlay.from_record, content.get("overlays", ()))),
+            bundles=tuple(map(_text, content.get("bundles", ()))),
+            allowed=tuple(map(_text, content.get("allowed", sorted(startup.ALLOWED)))),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -81,7 +87,7 @@ def describe_set(path: Path) -> Description | None:
 def is_current(name: str, described: Description, environment: Environment) -> bool:
     """Tell whether a request of today, for the interpreter as it is, would name this very set."""
     return environment.identity == described.identity and name == set_digest(
-        described.entries, environment, described.client, described.overlays
+        described.entries, environment, described.client, described.overlays, described.allowed
     )
 
 
@@ -103,6 +109,8 @@ def rebuild(
         client_digest=described.client,
         lock=described.lock,
         overlays=described.overlays,
+        bundles=described.bundles,
+        allowed=described.allowed,
     )
 
 
@@ -143,14 +151,6 @@ def outline(path: Path, described: Description) -> list[Difference]:
     return sorted(differences, key=lambda difference: difference.path)
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not a text")
-    return value
-
-
-def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    waiting = [""]
 def _is_lease(path: Path) -> bool:
     """Tell whether a lease can be held: without one gc would take the set for one that nobody runs on."""
     try:
@@ -159,6 +159,14 @@ def _is_lease(path: Path) -> bool:
         return False
 
 
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
+
+
+def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
+    waiting = [""]
     while waiting:
         prefix = waiting.pop()
         with os.scandir(root / prefix) as children:
@@ -169,6 +177,13 @@ def _is_lease(path: Path) -> bool:
                     waiting.append(f"{prefix}{child.name}/")
 
 
+def _is_same(path: Path, found: os.stat_result, built: Path, wanted: os.stat_result) -> bool:
+    # Hard links to one file are it, whatever it holds.
+    return os.path.samestat(found, wanted) or (
+        found.st_size == wanted.st_size and same_content(os.fspath(path), os.fspath(built))
+    )
+
+
 def _difference(
     path: Path, found: os.stat_result, built: Path, wanted: os.stat_result
 ) -> DifferenceKind | None:
@@ -176,8 +191,6 @@ def _difference(
         return "changed"
     if stat.S_ISLNK(wanted.st_mode):
         return "link" if os.readlink(path) != os.readlink(built) else None
-    if stat.S_ISREG(wanted.st_mode) and (
-        found.st_size != wanted.st_size or path.read_bytes() != built.read_bytes()
-    ):
+    if stat.S_ISREG(wanted.st_mode) and not _is_same(path, found, built, wanted):
         return "changed"
     return "mode" if stat.S_IMODE(found.st_mode) != stat.S_IMODE(wanted.st_mode) else None

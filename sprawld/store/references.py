@@ -31,6 +31,7 @@ class References:
 
     names: frozenset[str]
     """Digests of its entries, of its bundles and of its client copy."""
+    bundles: frozenset[str]
     lock: Path | None
     """The lockfile it was made from."""
     made: int
@@ -43,7 +44,8 @@ def read_references(path: Path) -> References | None:
         with files.open_directory(path) as descriptor:
             content = json.loads(files.read_small("set.json", _DESCRIPTION_BYTES, dir_fd=descriptor))
             made = int(os.lstat("set.json", dir_fd=descriptor).st_mtime)
-        return References(names=_names(content), lock=_lock(content), made=made)
+        bundles = frozenset(content.get("bundles", ()))
+        return References(names=_names(content), bundles=bundles, lock=_lock(content), made=made)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 from sprawld.acquire.environment import probe
 from sprawld.acquire.unpack import unpack_wheel
 from sprawld.model import Digest
-from sprawld.pathsets import clientcopy
+from sprawld.pathsets import clientcopy, startup
+from sprawld.pathsets.bundle import build_bundle, plan_bundles
 from sprawld.pathsets.pathset import SetEntry, build_set, set_digest
 
 from .wheels import build_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sprawld.model import Environment, Overlay
+    from sprawld.pathsets.bundle import BundlePlan
 
 __all__ = ["CLIENT", "Workshop", "environment_of"]
 
@@ -58,11 +60,19 @@ class Workshop:
         """Return where an entry lies."""
         return self.store / "wheels" / entry.digest
 
-    def build(self, python: Path, *entries: SetEntry, overlays: Sequence[Overlay] = ()) -> Path:
+    def build(
+        self,
+        python: Path,
+        *entries: SetEntry,
+        overlays: Sequence[Overlay] = (),
+        allowed: Collection[str] = startup.ALLOWED,
+    ) -> Path:
         """Build the set of the entries in `tmp/`, rename it to its place and return that."""
         environment = environment_of(python)
         client = clientcopy.ensure_client_copy(self.store, self.client)
-        digest = set_digest([entry.digest for entry in entries], environment, client, overlays)
+        digests = [entry.digest for entry in entries]
+        digest = set_digest(digests, environment, client, overlays, allowed)
+        bundles = [self.bundle(plan) for plan in plan_bundles(entries, self.store)]
         staged, final = self.store / "tmp" / digest, self.store / "sets" / digest
         staged.mkdir(parents=True)
         final.parent.mkdir(exist_ok=True)
@@ -75,5 +85,17 @@ class Workshop:
             client_digest=client,
             lock=self.store / "uv.lock",
             overlays=overlays,
+            bundles=bundles,
+            allowed=allowed,
         )
         return staged.rename(final)
+
+    def bundle(self, plan: BundlePlan) -> str:
+        """Build a bundle, unless it is there, and return its digest."""
+        staged, final = self.store / "tmp" / plan.digest, self.store / "bundles" / plan.digest
+        if not final.exists():
+            staged.mkdir(parents=True)
+            final.parent.mkdir(exist_ok=True)
+            build_bundle(staged, plan, self.store)
+            staged.rename(final)
+        return plan.digest
