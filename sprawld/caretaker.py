@@ -11,21 +11,25 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .findings import Finding, is_sound, sample, settle
+from .model import Digest
 from .progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Executor
 
     from .findings import Level
     from .inspecting import Inspector
-    from .model import Digest, IndexSettings
+    from .model import IndexSettings
     from .repairing import Repairer
     from .store.tree import Store
 
 __all__ = ["Caretaker"]
+
+_T = TypeVar("_T")
 
 
 class Caretaker:
@@ -65,6 +69,36 @@ class Caretaker:
             "problems": [finding.document() for finding in run.findings],
         }
 
+    async def look_at(
+        self,
+        kind: str,
+        name: str,
+        damaged: set[str],
+        *,
+        pool: Executor,
+        repair: bool,
+        settings: Callable[[], IndexSettings],
+    ) -> tuple[list[Finding], int]:
+        """Look at one thing to its last byte; return what was found, and how many bytes were read.
+
+        kind: "wheels" (with the packs of that entry), "sets" or "client". damaged: entries that are known not
+        to be sound. pool: where the reading is done.
+        """
+        async with self._one_at_a_time:
+            run = _Run(
+                self._store, self._inspector, self._repairer, repair, False, settings, lambda _: None, pool
+            )
+            run.damaged = damaged
+            if kind == "wheels":
+                await run.entry(Digest(name), True)
+                await run.packs(name)
+            elif kind == "sets":
+                await run.set(name)
+            else:
+                await run.client(name)
+        size = await asyncio.to_thread(self._store.packs.bytes_of, name) if kind == "wheels" else 0
+        return run.findings, run.checked["bytes"] + size
+
 
 class _Run:
     """One verify."""
@@ -78,6 +112,7 @@ class _Run:
         offline: bool,
         settings: Callable[[], IndexSettings],
         report: Callable[[Progress], None],
+        pool: Executor | None = None,
     ) -> None:
         self.findings: list[Finding] = []
         self.checked = dict.fromkeys(
@@ -90,7 +125,8 @@ class _Run:
         self._offline = offline
         self._settings = settings
         self._report = report
-        self._damaged: set[str] = set()
+        self._pool = pool
+        self.damaged: set[str] = set()
         self._digests: list[Digest] = []
         self._hashed: set[str] = set()
 
@@ -121,10 +157,14 @@ class _Run:
                     name=title,
                 )
             )
-            await self._entry(digest, digest in chosen)
+            await self.entry(digest, digest in chosen)
 
-    async def _entry(self, digest: Digest, contents: bool) -> None:
-        found = await asyncio.to_thread(lambda: self._inspector.entry(digest, contents=contents))
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    async def entry(self, digest: Digest, contents: bool) -> None:
+        """Look at one entry."""
+        found = await self._in_thread(lambda: self._inspector.entry(digest, contents=contents))
         self.checked["entries"] += 1
         if contents:
             self.checked["hashed"] += 1
@@ -139,39 +179,47 @@ class _Run:
                 found, lambda: self._inspector.entry(digest, contents=contents)
             )
         if not is_sound(finding for finding in self.findings if finding.name == digest):
-            self._damaged.add(digest)
+            self.damaged.add(digest)
 
     async def sets(self) -> None:
         """Look at every set whose entries are sound."""
         for name in await asyncio.to_thread(lambda: sorted(self._store.sets())):
-            found, condition = await self._inspector.set(name, self._damaged)
-            self.checked["sets"] += condition != "gone"
-            self.checked["stale"] += condition == "stale"
-            self.checked["unchecked"] += condition == "unchecked" and not found
-            self.findings += found
-            if found and self._repair:
-                await self._repairer.set(name, found, offline=self._offline)
+            await self.set(name)
+
+    async def set(self, name: str) -> None:
+        """Look at one set."""
+        found, condition = await self._inspector.set(name, self.damaged)
+        self.checked["sets"] += condition != "gone"
+        self.checked["stale"] += condition == "stale"
+        self.checked["unchecked"] += condition == "unchecked" and not found
+        self.findings += found
+        if found and self._repair:
+            await self._repairer.set(name, found, offline=self._offline)
 
     async def clients(self) -> None:
         """Look at every client copy."""
         for digest in await asyncio.to_thread(lambda: sorted(self._store.clients())):
-            look = functools.partial(self._inspector.client, digest)
-            found = await asyncio.to_thread(look)
-            self.checked["clients"] += 1
-            self.findings += found
-            if found and self._repair:
-                await self._repairer.client(digest, found, offline=self._offline)
-                self.findings += await self._look_again(found, look)
+            await self.client(digest)
 
-    async def packs(self) -> None:
-        """Look at every pack, at the contents of those whose entries were hashed."""
-        digests, hashed = set(self._digests), self._hashed
+    async def client(self, digest: str) -> None:
+        """Look at one client copy."""
+        look = functools.partial(self._inspector.client, digest)
+        found = await self._in_thread(look)
+        self.checked["clients"] += 1
+        self.findings += found
+        if found and self._repair:
+            await self._repairer.client(digest, found, offline=self._offline)
+            self.findings += await self._look_again(found, look)
+
+    async def packs(self, of: str = "") -> None:
+        """Look at every pack, or those of one entry, at the contents of those whose entries were hashed."""
+        digests, hashed = {*self._digests, of}, {*self._hashed, of}
 
         def look() -> list[Finding]:
-            return self._inspector.packs(digests, hashed=hashed)
+            return self._inspector.packs(digests, hashed=hashed, of=of)
 
         self.checked["packs"] = len(await asyncio.to_thread(self._store.packs.all))
-        found = await asyncio.to_thread(look)
+        found = await self._in_thread(look)
         self.findings += found
         if found and self._repair:
             await self._repairer.packs(found, offline=self._offline)

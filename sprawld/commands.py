@@ -100,6 +100,7 @@ def _status(parts: Parts) -> dict[str, Any]:
         **parts.provider.statistics(),
         "ready": parts.ready.statistics(),
         "packs": store.packs.statistics() | parts.packer.statistics(),
+        "scrub": parts.scrubber.statistics(),
     }
 
 

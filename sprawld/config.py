@@ -76,6 +76,10 @@ class Config:
     """Hosts, as `host` or `host:port`, that locks may name though their addresses are private."""
     keyring: bool = False
     """Ask the command `keyring` for passwords of indexes whose URLs have a user name only."""
+    scrub: str = "report"
+    """What becomes of what the scrub finds: "report", or "repair"; "off" for no scrub."""
+    scrub_age: float = 7 * 86400.0
+    """Seconds after which everything in the store is read again."""
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -96,6 +100,8 @@ _KEYS: dict[str, type] = {
     "gc-max-age": str,
     "gc-max-size": str,
     "gc-min-free": str,
+    "scrub": str,
+    "scrub-age": str,
 }
 _AGES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -148,13 +154,25 @@ def parse_size(text: str) -> int:
 
 
 def _parse_limits(options: dict[str, Any], path: Path) -> None:
-    for name, parse in (("gc_max_age", parse_age), ("gc_max_size", parse_size), ("gc_min_free", parse_size)):
+    for name, parse in (
+        ("gc_max_age", parse_age),
+        ("gc_max_size", parse_size),
+        ("gc_min_free", parse_size),
+        ("scrub_age", parse_age),
+        ("scrub", _parse_scrub),
+    ):
         if name in options:
             try:
                 options[name] = parse(options[name])
             except ValueError as error:
                 key = name.replace("_", "-")
                 raise ConfigError("config.invalid", f"{path}: {key}: {error}") from error
+
+
+def _parse_scrub(text: str) -> str:
+    if text not in ("report", "repair", "off"):
+        raise ValueError(f"{text!r} is none of report, repair and off")
+    return text
 
 
 def _read(path: Path) -> dict[str, Any]:

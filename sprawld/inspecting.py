@@ -116,14 +116,16 @@ class Inspector:
             for kind, relative in clientcheck.verify_client(path, package)
         ]
 
-    def packs(self, digests: Collection[str], *, hashed: Collection[str]) -> list[Finding]:
-        """Look at every pack, by those `hashed` at their contents too; blocks.
+    def packs(self, digests: Collection[str], *, hashed: Collection[str], of: str = "") -> list[Finding]:
+        """Look at every pack, or at those of one entry, of entries `hashed` at the contents too; blocks.
 
         digests: entries, as `digests` gave them. What has neither entry nor name of a pack is extra.
         """
         packs, found = self._store.packs, []
         for tag, name in packs.all():
             digest = name.partition(".")[0]
+            if of not in ("", digest):
+                continue
             with self._store.holds.hold([digest]):
                 # A pack that was published since has its entry, too.
                 keep = {digest} if digest in digests or self._is_there(digest) else set()

@@ -30,6 +30,7 @@ from .pathsets.pack import Packer
 from .provide import Provider
 from .realise import Realiser
 from .repairing import Repairer
+from .scrubbing import Scrubber
 from .selecting import Selector
 from .standing import Standing
 from .store.durability import Durability
@@ -83,6 +84,7 @@ class Parts:
         self._environ = environ
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._chores: set[asyncio.Task[object]] = set()
+        self._scrub: asyncio.Task[object] | None = None
 
         self.store = Store.open(config.store)
         self.durability = Durability(self.store)
@@ -154,6 +156,18 @@ class Parts:
             ),
         )
 
+    @functools.cached_property
+    def scrubber(self) -> Scrubber:
+        """Return who reads the store in idle time."""
+        return Scrubber(
+            self.store,
+            lambda: self.caretaker,
+            age_seconds=self.config.scrub_age,
+            quiet=lambda: self.server.quiet_seconds,
+            settings=lambda: self.settings_of({}),
+            repair=self.config.scrub == "repair",
+        )
+
     def stop(self) -> None:
         """Ask the daemon to stop, after the reply that is being made has been sent."""
         self.loop.call_soon(self.server.stop)
@@ -183,7 +197,12 @@ class Parts:
         self._own(self.loop.create_task(self.following.lock_changed(Path(lock), fields)))
 
     def tidy(self) -> None:
-        """Do at leisure what an earlier daemon left behind."""
+        """Do at leisure what an earlier daemon left behind, and what comes round again and again."""
+        if self.config.has_budget:
+            self._later("gc", GC_DELAY_SECONDS, self._keep_budget)
+        if self.config.scrub != "off":
+            self._scrub = self.loop.create_task(self.scrubber.run())
+            self._scrub.add_done_callback(self._done)
         self._spawn(self.store.empty_trash)
         self._spawn(self.reserve.make)
         self._own(self.loop.create_task(self.following.catch_up()))
@@ -192,6 +211,9 @@ class Parts:
         """End what runs, write what is only in memory."""
         for timer in self._timers.values():
             timer.cancel()
+        if self._scrub is not None:
+            self._scrub.cancel()
+            await asyncio.wait([self._scrub])
         await self.realiser.close()
         await self.packer.close()
         await self.provider.close()

@@ -131,6 +131,11 @@ class Server:
         for peer in tuple(self.peers):
             peer.close()
 
+    @property
+    def quiet_seconds(self) -> float:
+        """For how long nobody has asked for anything; 0 while a request is under way."""
+        return 0.0 if self.busy else time.monotonic() - self._last_activity
+
     def touch(self) -> None:
         """Note that somebody asked for something."""
         self._last_activity = time.monotonic()
