@@ -2,8 +2,8 @@
 
 1. A set is in use while a process leases it, while a project link leads to it, or while its lockfile is
    pinned, or exists and used it in the last 30 days. Where a budget is set, the least recently used sets go
-   before that (`budget`). An entry or client copy is in use while a set or an install root refers to it, or
-   a realise holds it.
+   before that (`budget`). An entry, bundle or client copy is in use while a set or an install root refers
+   to it, or a realise holds it.
 2. `plan` only looks. `run` decides again about each thing, right before it moves it to the trash: about a set
    under its exclusive lease, about an entry under the lock of the holds. What came to life in between stays.
 3. Sets go first, then what no remaining set refers to. So a crash at any point leaves every set with all of
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from sprawld.model import Digest
 
-from . import budget, leases, pins, references
+from . import budget, bundles, leases, pins, references
 from .failpoints import failpoint
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from .tree import Store
 
 __all__ = ["MAX_AGE_SECONDS", "Dead", "GcPlan", "GcReport", "plan", "run"]
+
+_Shared = Literal["bundles", "wheels", "client"]
+"""What several sets may need."""
+_SHARED: Final[tuple[_Shared, ...]] = ("bundles", "wheels", "client")
 
 MAX_AGE_SECONDS: Final = 30 * 86400.0
 """A project that nobody ran for a month may take a moment to start again."""
@@ -46,7 +50,7 @@ CLOCK_GAP_SECONDS: Final = 30 * 86400.0
 class Dead:
     """One thing that nobody needs."""
 
-    kind: Literal["sets", "wheels", "client"]
+    kind: Literal["sets", "bundles", "wheels", "client"]
     name: str
     bytes: int
     reason: str
@@ -112,7 +116,7 @@ def plan(
     if limits is not None:
         sets += judge.over_budget(limits, {dead.name for dead in sets})
     used = judge.used(without={dead.name for dead in sets})
-    dead = (*sets, *judge.unused("wheels", used), *judge.unused("client", used))
+    dead = (*sets, *(dead for kind in _SHARED for dead in judge.unused(kind, used)))
     failpoint("gc.marked")
     return GcPlan(dead=dead, ages_doubted=judge.ages_doubted, judge=judge)
 
@@ -247,22 +251,23 @@ class _Judge:
                 names |= install.entries
         return names
 
-    def unused(self, kind: Literal["wheels", "client"], used: set[str]) -> list[Dead]:
-        """Return the entries or client copies that are neither used nor held nor new."""
-        names = self.store.entries() if kind == "wheels" else self.store.clients()
+    def unused(self, kind: _Shared, used: set[str]) -> list[Dead]:
+        """Return the entries, bundles or client copies that are neither used nor held nor new."""
+        store = self.store
+        names = {"wheels": store.entries, "bundles": store.bundles, "client": store.clients}[kind]()
         reason = "no set and no environment uses it" if kind == "wheels" else "no set uses it"
         return [
-            Dead(
-                kind=kind,
-                name=name,
-                bytes=self.store.entry_bytes(name) if kind == "wheels" else 0,
-                reason=reason,
-            )
+            Dead(kind=kind, name=name, bytes=self._bytes(kind, name), reason=reason)
             for name in sorted(names)
             if name not in used
             and name not in self.store.holds
             and not self._is_new(self.store.root / kind / name)
         ]
+
+    def _bytes(self, kind: _Shared, name: str) -> int:
+        if kind == "wheels":
+            return self.store.entry_bytes(name)
+        return bundles.own_bytes(self.store.root, name) if kind == "bundles" else 0
 
     def remove_set(self, dead: Dead) -> bool:
         path = self.store.set_path(dead.name)
