@@ -1,6 +1,6 @@
 """`verify` from its first look to the last repair: what is looked at, in which order, what the reply says.
 
-    state -> entries -> sets -> client copies -> packs          each: look, repair if asked to, look again
+    state -> entries -> bundles -> sets -> client copies -> packs    each: look, repair if asked, look again
 
 1. Entries come before sets, because a set can only be compared with what its entries would give.
 2. One verify at a time; it goes on beside requests, and ends when its client goes away.
@@ -58,6 +58,7 @@ class Caretaker:
             run = _Run(self._store, self._inspector, self._repairer, repair, offline, settings, report)
             await run.state()
             await run.entries(level)
+            await run.bundles()
             await run.sets()
             await run.clients()
             await run.packs()
@@ -81,8 +82,8 @@ class Caretaker:
     ) -> tuple[list[Finding], int]:
         """Look at one thing to its last byte; return what was found, and how many bytes were read.
 
-        kind: "wheels" (with the packs of that entry), "sets" or "client". damaged: entries that are known not
-        to be sound. pool: where the reading is done.
+        kind: "wheels" (with the packs of that entry), "bundles", "sets" or "client". damaged: entries that
+        are known not to be sound. pool: where the reading is done.
         """
         async with self._one_at_a_time:
             run = _Run(
@@ -92,6 +93,8 @@ class Caretaker:
             if kind == "wheels":
                 await run.entry(Digest(name), True)
                 await run.packs(name)
+            elif kind == "bundles":
+                await run.bundle(name)
             elif kind == "sets":
                 await run.set(name)
             else:
@@ -116,7 +119,7 @@ class _Run:
     ) -> None:
         self.findings: list[Finding] = []
         self.checked = dict.fromkeys(
-            ("entries", "hashed", "bytes", "sets", "stale", "unchecked", "clients", "packs"), 0
+            ("entries", "hashed", "bytes", "bundles", "sets", "stale", "unchecked", "clients", "packs"), 0
         )
         self._store = store
         self._inspector = inspector
@@ -180,6 +183,19 @@ class _Run:
             )
         if not is_sound(finding for finding in self.findings if finding.name == digest):
             self.damaged.add(digest)
+
+    async def bundles(self) -> None:
+        """Look at every bundle whose entries are sound."""
+        for name in await asyncio.to_thread(lambda: sorted(self._store.bundles())):
+            await self.bundle(name)
+
+    async def bundle(self, name: str) -> None:
+        """Look at one bundle."""
+        found = await self._in_thread(lambda: self._inspector.bundle(name, self.damaged))
+        self.checked["bundles"] += 1
+        self.findings += found
+        if found and self._repair:
+            await self._repairer.bundle(name, found, offline=self._offline)
 
     async def sets(self) -> None:
         """Look at every set whose entries are sound."""

@@ -25,9 +25,9 @@ class Finding:
     """One problem; `kind`: those of `store.verify`, `store.packs` and `pathsets.setcheck`, and "database"."""
 
     kind: str
-    where: Literal["wheels", "sets", "client", "packs", "state"]
+    where: Literal["wheels", "bundles", "sets", "client", "packs", "state"]
     name: str
-    """Digest of the entry, set or client copy, or of the entry that a pack is of; empty for the state."""
+    """Digest of the entry, bundle, set, client copy, or of a pack's entry; empty for the state."""
     path: str
     """Absolute."""
     package: str = ""

@@ -8,13 +8,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
 from .errors import InterpreterError, SprawlError
 from .findings import Finding
-from .pathsets import clientcheck, setcheck
-from .store import manifest, references
+from .pathsets import bundlecheck, clientcheck, setcheck
+from .store import bundles, manifest, references
 from .store.origins import Origins, manifest_digest
 from .store.publication import is_name
 from .store.verify import verify_entry
@@ -106,6 +107,21 @@ class Inspector:
                 return [self._of_set(name, "description", "set.json")], "unchecked"
             with self._store.holds.hold([*described.entries, described.client]):
                 return await self._described_set(name, path, described, damaged)
+
+    def bundle(self, name: str, damaged: Collection[str]) -> list[Finding]:
+        """Look at one bundle, unless an entry of it is damaged: then it goes with that; blocks."""
+        with self._store.holds.hold([name]):
+            path = self._store.bundle_path(name)
+            if not os.path.lexists(path):
+                return []
+            with contextlib.suppress(SprawlError):
+                entries = bundles.read_record(self._store.root, name).entries
+                if not all(entry not in damaged and self._store.has_entry(entry) for entry in entries):
+                    return []
+            return [
+                Finding(kind=kind, where="bundles", name=name, path=str(path / relative))
+                for kind, relative in bundlecheck.check_bundle(self._store, name)
+            ]
 
     def client(self, digest: str) -> list[Finding]:
         """Look at one client copy; blocks."""

@@ -111,6 +111,19 @@ class Repairer:
             self._forget_sets([name])
         settle(findings, outcome)
 
+    async def bundle(self, name: str, findings: Sequence[Finding], *, offline: bool) -> None:
+        """Discard one bundle and the sets on it: the next request for one of these makes both anew."""
+        if offline:
+            settle(findings, "offline", "nothing is deleted with --offline")
+            return
+        path_sets = await asyncio.to_thread(
+            lambda: [path.name for path in references.users(self._store.root, name)]
+        )
+        outcome = await asyncio.to_thread(repair.discard_bundle, self._store, name)
+        if outcome == "repaired":
+            self._forget_sets(path_sets)
+        settle(findings, outcome)
+
     async def client(self, digest: str, findings: Sequence[Finding], *, offline: bool) -> None:
         """Mend a client copy. The sources of another release cannot be had: its sets are discarded."""
         if offline:
