@@ -42,7 +42,7 @@ _LOG = logging.getLogger(__name__)
 QUIET_SECONDS: Final = 60.0
 BYTES_PER_SECOND: Final = 32 << 20
 """A twentieth of what a disk of today gives."""
-_KINDS: Final = ("wheels", "sets", "client")
+_KINDS: Final = ("wheels", "bundles", "sets", "client")
 """In the order in which they are looked at; packs go with their entries."""
 _MOST_PROBLEMS: Final = 100
 _RECORD_BYTES: Final = 1 << 20
@@ -136,8 +136,8 @@ class Scrubber:
 
     def _steps(self) -> list[tuple[str, str]]:
         store = self._store
-        names = {"wheels": store.entries(), "sets": store.sets(), "client": store.clients()}
-        return [(kind, name) for kind in _KINDS for name in sorted(names[kind])]
+        listing = (store.entries(), store.bundles(), store.sets(), store.clients())
+        return [(kind, name) for kind, names in zip(_KINDS, listing, strict=True) for name in sorted(names)]
 
     async def _until_quiet(self) -> None:
         while (left := QUIET_SECONDS - self._quiet()) > 0:

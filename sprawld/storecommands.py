@@ -245,6 +245,7 @@ def _ls(parts: Parts) -> dict[str, Any]:
                 "bytes": summary.bytes if summary else 0,
                 "last_used": uses.get(digest) or None,
                 "projects": len(projects.get(digest, ())),
+                "pack_bytes": store.packs.bytes_of(digest),
             }
         )
     return {"entries": rows}

@@ -11,7 +11,7 @@ from . import __version__, connection, enable, printing, service_command, store_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any, Dict, NoReturn, Optional
 
 __all__ = ["main"]
 
@@ -99,7 +99,7 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         printing.print_json(document)
         return 0
-    store = document["store"]
+    store, packs = document["store"], document["packs"]
     rows = [
         ("version", document["version"]),
         ("pid", str(document["pid"])),
@@ -108,14 +108,31 @@ def _status(arguments: argparse.Namespace) -> int:
         ("socket", document["socket"]),
         ("store", store["path"]),
         ("", "%s in %d packages" % (printing.show_bytes(store["bytes"]), store["entries"])),
-        ("", "%d path sets, %d in use" % (store["sets"], store["leased"])),
+        ("", "%s in %d packs" % (printing.show_bytes(packs["bytes"]), packs["count"])),
+        (
+            "",
+            "%d path sets, %d in use; %d bundles" % (store["sets"], store["leased"], store.get("bundles", 0)),
+        ),
         ("served", "%d requests, %d at once" % (document["requests"], document["ready"]["hits"])),
         ("fetched", "%d wheels, %s" % (document["fetched"], printing.show_bytes(document["fetched_bytes"]))),
     ]
+    rows.append(("read again", _scrub(document.get("scrub"))))
     if store["unpinned"]:
         rows.append(("unpinned", "%d packages of locks without hashes" % store["unpinned"]))
     printing.print_rows(rows)
     return 0
+
+
+def _scrub(scrub: "Optional[Dict[str, Any]]") -> str:
+    """Return how far the look at everything in the store is, which the daemon takes in idle time."""
+    if scrub is None:
+        return "an older daemon does not tell"
+    text = "all, %s" % printing.show_age(scrub["finished"]) if scrub["finished"] else "not yet"
+    if scrub["running"]:
+        text += "; now %d of %d" % (scrub["done"], scrub["total"])
+    if scrub["problems"]:
+        text += "; %d problems: sprawlctl verify --all --repair" % len(scrub["problems"])
+    return text
 
 
 def _stop(arguments: argparse.Namespace) -> int:

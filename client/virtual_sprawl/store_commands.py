@@ -175,7 +175,7 @@ def _print_findings(document: "Dict[str, Any]") -> None:
             printing.show_bytes(checked["bytes"]),
             checked["sets"],
             checked["clients"],
-            checked["packs"],
+            checked.get("packs", 0),
         )
     )
     left = sum(problem["status"] != "repaired" for problem in document["problems"])
@@ -191,7 +191,7 @@ def _ls(arguments: argparse.Namespace) -> int:
     rows = document["entries"]
     rows.sort(key=lambda row: (row["name"] or "", row["version"] or ""))
     if arguments.sort == "size":
-        rows.sort(key=lambda row: -row["bytes"])
+        rows.sort(key=lambda row: -row["bytes"] - row.get("pack_bytes", 0))
     elif arguments.sort == "last-used":
         rows.sort(key=lambda row: row["last_used"] or 0)
     elif arguments.sort == "projects":
@@ -204,13 +204,16 @@ def _ls(arguments: argparse.Namespace) -> int:
             row["name"] or "(damaged)",
             row["version"] or row["sha256"][:12],
             printing.show_bytes(row["bytes"]),
+            printing.show_bytes(row.get("pack_bytes", 0)),
             printing.show_age(row["last_used"]),
             str(row["projects"]),
         )
         for row in rows
     ]
     printing.print_table(
-        ("name", "version", "size", "last used", "projects"), table, ("size", "last used", "projects")
+        ("name", "version", "size", "packs", "last used", "projects"),
+        table,
+        ("size", "packs", "last used", "projects"),
     )
     return 0
 

@@ -2,7 +2,7 @@
 
 1. Sets go in the order of their last use, the longest unused first, and only as many as it takes. What frees
    room are the entries that no remaining set uses; a set whose going frees none stays.
-2. Sizes are those of the entries' contents, as `status` tells them; sets are links and count for nothing.
+2. Sizes are those of the entries' contents and of their packs; sets are links and count for nothing.
 3. Leased, held, new and pinned sets are no candidates. Where they alone are too much, the budget is not kept.
 """
 
@@ -26,7 +26,7 @@ class Budget:
     """What the store may take. None stands for no limit."""
 
     max_bytes: int | None = None
-    """Content of all entries."""
+    """Content of all entries, and all packs."""
     min_free: int | None = None
     """Bytes to leave free on the file system."""
     free: int = 0

@@ -218,7 +218,7 @@ class _Judge:
                 or self._is_pinned(uses)
             ):
                 last_use[name] = max((used for _, used in uses), default=found.made)
-        sizes: dict[str, int] = {digest: self.store.entry_bytes(digest) for digest in self.store.entries()}
+        sizes: dict[str, int] = {digest: self.store.room_of(digest) for digest in self.store.entries()}
         going = {item.name for item in self.unused("wheels", self.used(without=dead))}
         for name in budget.choose(limits, sizes, going, entries_of, last_use):
             self.condemned[name] = last_use[name]
@@ -266,7 +266,7 @@ class _Judge:
 
     def _bytes(self, kind: _Shared, name: str) -> int:
         if kind == "wheels":
-            return self.store.entry_bytes(name)
+            return self.store.room_of(name)
         return bundles.own_bytes(self.store.root, name) if kind == "bundles" else 0
 
     def remove_set(self, dead: Dead) -> bool:

@@ -143,6 +143,10 @@ class Store:
         except StoreError:
             return 0
 
+    def room_of(self, digest: str) -> int:
+        """Return the size of an entry's content together with that of its packs, which go with it."""
+        return self.entry_bytes(digest) + self.packs.bytes_of(digest)
+
     def statistics(self) -> Statistics:
         """Count what is there; reads every manifest's summary the first time, and no file afterwards."""
         with self._lock:

@@ -43,11 +43,14 @@ def test_ls_tells_size_use_and_projects(sandbox: Sandbox, locks: dict[str, Path]
         ("small", "1.0", 2),
     ]
     assert rows[0]["bytes"] > 200_000
+    text = sandbox.run("sprawlctl", "status").stdout
+    assert " packs" in text
+    assert "read again  not yet" in text
     assert all(row["last_used"] > time.time() - 600 for row in rows)
     assert [row["name"] for row in sandbox.ctl("ls", "--sort", "projects")["entries"]] == ["small", "large"]
     assert [row["name"] for row in sandbox.ctl("ls", "--sort", "size")["entries"]] == ["large", "small"]
     lines = sandbox.run("sprawlctl", "ls", "--sort", "last-used").stdout.splitlines()
-    assert lines[0].split() == ["name", "version", "size", "last", "used", "projects"]
+    assert lines[0].split() == ["name", "version", "size", "packs", "last", "used", "projects"]
     assert len(lines) == 3
 
 

@@ -61,6 +61,18 @@ def test_the_least_recently_used_goes_first(
     assert limited(world, size).dead == ()
 
 
+def test_packs_count_and_go_with_their_entries(world: World, sets: dict[str, str]) -> None:
+    place = world.store.root / "packs/cpython-311-x86_64-linux-gnu"
+    place.mkdir(parents=True)
+    pack = place / f"{entries.digest_of('old')}.pack"
+    pack.write_bytes(bytes(500))
+    plan = limited(world, 4499)
+    assert over(plan) == [sets["old"]]
+    assert plan.bytes >= 1500
+    gc.run(plan)
+    assert not pack.exists()
+
+
 def test_room_on_the_disk_counts_as_well(world: World, sets: dict[str, str]) -> None:
     plan = world.plan(limits=Budget(min_free=5000, free=4500))  # type: ignore[arg-type]
     assert over(plan) == [sets["old"]]
