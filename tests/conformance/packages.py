@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,9 @@ def compare_group(
     *,
     hook: bool = False,
     jobs: int = 2,
-    further: bool = True,
+    leave: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """Lock some packages for a Python, and compare them and, with `further`, what they need."""
+    """Lock some packages for a Python, and compare them; what they need too, but for `leave`, if given."""
     python = interpreters()[version]
     directory = Path(tempfile.mkdtemp(prefix=f"{version}-", dir=_made(place.root / "locks")))
     locked = lock_group(
@@ -49,7 +49,8 @@ def compare_group(
         "lacking": locked.lacking,
     }
     for lock in locked.locks:
-        chosen = sorted(lock.versions()) if further else sorted(lock.asked)
+        needed = set() if leave is None else set(lock.versions()) - set(leave)
+        chosen = sorted({*lock.asked, *needed})
         try:
             found = look(lock, version, python, place, chosen, hook=hook, jobs=jobs)
         except ToolMissingError as error:
@@ -62,6 +63,14 @@ def compare_group(
 def _made(directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     return directory
+
+
+def _compared(kept: Path, version: str) -> set[str]:
+    """Return what was compared on a Python already, asked for or not."""
+    locks = [
+        lock for document in results(kept) if document["python"] == version for lock in document["locks"]
+    ]
+    return {package["name"] for lock in locks for package in lock["packages"]}
 
 
 @contextmanager
@@ -115,7 +124,14 @@ def main() -> int:
             for version in options.python or PYTHONS:
                 path = kept / f"{version}-{names[0]}-{len(names)}.json"
                 if not path.exists():
-                    document = compare_group(names, version, place, hook=options.hook, jobs=options.jobs)
+                    document = compare_group(
+                        names,
+                        version,
+                        place,
+                        hook=options.hook,
+                        jobs=options.jobs,
+                        leave={*top_packages(), *_compared(kept, version)},
+                    )
                     path.write_text(json.dumps(document, indent=1))
                 documents.append(json.loads(path.read_text()))
                 if not options.json:

@@ -69,11 +69,15 @@ def compare_suite(suite: Suite, place: Workplace, version: str = PYTHON) -> Comp
         outcomes = []
         for side in (venv, path_set):
             ran, found = _run(suite, side, lock, python, tree, place)
-            if not found:
-                raise ToolMissingError(f"pytest told nothing ({ran.status}): {ran.output[-300:]}")
             outcomes.append(found)
-    except (AssertionError, ToolMissingError, subprocess.CalledProcessError) as error:
+            if not found:
+                problem = f"pytest told nothing ({ran.status}): {ran.output[-300:]}"
+                raise AssertionError(problem) if side.is_ours else ToolMissingError(problem)
+    except ToolMissingError as error:
         compared.skipped = str(error)[:500]
+        return compared
+    except AssertionError as error:
+        compared.different = [str(error)[:500]]
         return compared
     finally:
         shutil.rmtree(directory, ignore_errors=True)

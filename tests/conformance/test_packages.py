@@ -37,7 +37,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
 def test_packages_are_as_in_a_venv(version: str, place: Workplace) -> None:
     if version not in interpreters():
         pytest.skip(f"no CPython {version} on this machine")
-    document = compare_group(SLICE, version, place, hook=version == "3.13", further=False)
+    document = compare_group(SLICE, version, place, hook=version == "3.13")
     if not document["locks"]:
         pytest.skip(f"uv cannot lock or install here: {document['lacking'].get(SLICE[0])}")
     (summary,) = summarise([document])
