@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 import sys
 from collections.abc import Iterator
@@ -88,6 +90,16 @@ class TestFormats:
         write(tmp_path, "uv.lock", APP)
         monkeypatch.chdir(tmp_path)
         assert read_lock(Path("uv.lock")).path == tmp_path / "uv.lock"
+
+
+READERS = ("uv", "poetry", "pdm", "pylock", "pipfile", "requirements", "script")
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_reader_is_short_and_names_its_specification(name: str) -> None:
+    reader = importlib.import_module(f"sprawld.lockfiles.{name}")
+    assert "Specification: " in (reader.__doc__ or "")
+    assert len(inspect.getsource(reader).splitlines()) <= 220
 
 
 class TestCache:
