@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from .acquire.workers import UnpackJob
-from .errors import FetchError, StoreError
+from .errors import FetchError
 from .model import Artifact, Digest, Hash, IndexSettings, Pin, Source, digest_of
 from .progress import Transfer
 from .singleflight import SingleFlight
 from .store.failpoints import failpoint
 from .store.firstuse import Release
 from .store.origins import Origin, Origins, manifest_digest
-from .store.reserve import free_bytes
+from .store.reserve import require_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
     from .store.tree import Store
 
 __all__ = ["Provider"]
-
-ROOM_PERCENT = 220
-"""Room that a wheel takes while it becomes an entry, the archive beside its unpacked files, of its size."""
 
 
 class Provider:
@@ -245,7 +242,7 @@ class Provider:
         transfer.total = artifact.size or 0
         transfer.stage = "fetch"
         if artifact.size is not None:
-            await asyncio.to_thread(self._require_room, artifact.filename, artifact.size)
+            await asyncio.to_thread(require_room, self._store.root, artifact.filename, artifact.size)
         any_of = pin.hashes if pin else ()
         fetched = await self._fetcher.fetch(
             artifact, staging, progress=transfer.add, settings=settings, any_of=any_of
@@ -253,16 +250,6 @@ class Provider:
         failpoint("fetch.checked")
         transfer.total = transfer.done = fetched.size
         return fetched
-
-    def _require_room(self, filename: str, size: int) -> None:
-        """Refuse what cannot fit before a byte of it is asked for."""
-        needed, free = -(-size * ROOM_PERCENT // 100), free_bytes(self._store.root)
-        if free < needed:
-            raise StoreError(
-                "disk.full",
-                f"{filename} needs {needed} bytes of room, {free} bytes are free in {self._store.root}",
-                hint="free some space, or run `sprawlctl gc`",
-            )
 
     async def _unpack(self, fetched: Fetched, filename: str) -> Path:
         """Return a directory in tmp/ that can be published; it is the caller's."""

@@ -15,6 +15,7 @@ import re
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from sprawld.errors import FetchError
+from sprawld.store.reserve import require_room
 
 from .retry import Transient
 from .staged import disk_refusal
@@ -97,6 +98,9 @@ class Download:
         self._refuse_encoding(reply)
         announced = _number(reply.headers.get("Content-Length"))
         self._total = self._agreed(reply, announced)
+        if self._artifact.size is None and self._total is not None:
+            # Of a size that the lock tells, whoever asked for the file has made sure before.
+            require_room(self._file.path.parent, self._artifact.filename, self._total)
         etag = reply.headers.get("ETag", "")
         resumable = etag.startswith('"') and reply.headers.get("Accept-Ranges", "").strip().lower() == "bytes"
         self._etag = etag if resumable else ""

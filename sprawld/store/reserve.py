@@ -12,18 +12,22 @@ import logging
 import os
 from typing import TYPE_CHECKING, Final
 
+from sprawld.errors import StoreError
+
 from . import files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["RESERVE_BYTES", "Reserve", "free_bytes"]
+__all__ = ["RESERVE_BYTES", "Reserve", "free_bytes", "require_room"]
 
 _LOG = logging.getLogger(__name__)
 
 RESERVE_BYTES: Final = 8 << 20
 SCARCE_BYTES: Final = 1 << 20
 """With less room than this, gc starts by giving up the reserve."""
+ROOM_PERCENT: Final = 220
+"""Room that a wheel takes while it becomes an entry, the archive beside its unpacked files, of its size."""
 PLENTY: Final = 16
 """The reserve is made only where this many times its size is free: it must not be what fills a small disk."""
 
@@ -73,6 +77,17 @@ def free_bytes(path: Path) -> int:
     """Return how many bytes this user may still write to the file system of a directory."""
     found = os.statvfs(path)
     return found.f_bavail * found.f_frsize
+
+
+def require_room(path: Path, filename: str, size: int) -> None:
+    """Refuse a wheel of `size` bytes that cannot fit on the disk of a directory: StoreError `disk.full`."""
+    needed, free = -(-size * ROOM_PERCENT // 100), free_bytes(path)
+    if free < needed:
+        raise StoreError(
+            "disk.full",
+            f"{filename} needs {needed} bytes of room, {free} bytes are free in {path}",
+            hint="free some space, or run `sprawlctl gc`",
+        )
 
 
 def _allocate(path: Path) -> None:

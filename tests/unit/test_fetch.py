@@ -241,6 +241,15 @@ def test_truncation_that_nothing_announces_shows_in_the_hash(index: SimpleIndex,
     assert refusal(locked(index, size=None), staging, index) == "fetch.hash-mismatch"
 
 
+def test_a_file_of_unknown_size_that_cannot_fit_is_refused_at_its_head(
+    index: SimpleIndex, staging: Path
+) -> None:
+    index.script(index.file_path(NAME), Fault(headers={"Content-Length": str(10**17)}, length=False))
+    limits = replace(LIMITS, artifact_bytes=10**18)
+    assert refusal(locked(index, size=None), staging, index, limits=limits) == "disk.full"
+    assert index.requests[index.file_path(NAME)] == 1
+
+
 def test_a_web_page_instead_of_a_file_of_unknown_size(index: SimpleIndex, staging: Path) -> None:
     index.script(index.file_path(NAME), faults.instead(b"<html>log in"))
     assert refusal(locked(index, size=None), staging, index) == "fetch.hash-mismatch"

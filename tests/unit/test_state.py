@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from sprawld.errors import StoreError
 from sprawld.store import files
 from sprawld.store.state import Root, State
 from sprawld.store.tree import Store
+from tests.support import children
 from tests.support.entries import digest_of
 
 ONE, TWO = digest_of("one"), digest_of("two")
@@ -279,4 +280,64 @@ def test_damage_under_an_open_database_is_found_and_set_aside(tmp_path: Path) ->
     assert state.flush()
     assert len(state.roots()) == 1
     assert (root / "state.sqlite.damaged").exists()
+    state.close()
+
+
+def crashed(root: Path) -> None:
+    """Leave what a daemon leaves that was killed: a database with its log and the log's index."""
+
+    def work() -> None:
+        state = State.open(root)
+        for number in range(50):
+            state.touch(Path(f"/project/{number}/uv.lock"), digest_of(str(number)), now=number)
+            state.flush()
+
+    assert children.fork(work) == 0
+    assert all((root / f"state.sqlite{suffix}").exists() for suffix in ("-wal", "-shm"))
+
+
+LOG_DAMAGE: dict[str, Callable[[Path], object]] = {
+    "cut": lambda path: os.truncate(path, path.stat().st_size // 3),
+    "empty": lambda path: os.truncate(path, 0),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "garbage": lambda path: path.write_bytes(os.urandom(path.stat().st_size)),
+    "gone": lambda path: path.unlink(),
+    "read-only": lambda path: path.chmod(0o400),
+}
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+@pytest.mark.parametrize("damage", LOG_DAMAGE)
+def test_damage_of_the_log_and_its_index_never_stops_it(root: Path, suffix: str, damage: str) -> None:
+    crashed(root)
+    LOG_DAMAGE[damage](root / f"state.sqlite{suffix}")
+    state = State.open(root)
+    known = len(state.roots())
+    # The index is made anew from the log; without the log times of use are lost, and nothing else.
+    assert known == 50 or suffix == "-wal"
+    state.touch(LOCK, ONE, now=99)
+    assert state.flush()
+    assert state.damage() == ""
+    assert len(again(state).roots()) == known + 1
+    state.close()
+
+
+def test_a_read_only_file_system_is_read_as_it_is(small_disk: Path) -> None:
+    root = Store.open(small_disk / "store").root
+    use(root)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    state = State.open(root)
+    assert [known.lock for known in state.roots()] == [LOCK]
+    state.touch(LOCK, TWO, now=2)
+    assert not state.flush()
+    assert {known.digest for known in state.roots()} == {ONE, TWO}
+    with pytest.raises(StoreError) as refusal:
+        state.installs.record(Path("/venv"), [ONE], now=1)
+    assert refusal.value.code == "store.unwritable"
+    with pytest.raises(StoreError) as refusal:
+        Store.open(root)
+    assert refusal.value.code == "store.unwritable"
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    assert state.flush()
+    assert {known.digest for known in again(state).roots()} == {ONE, TWO}
     state.close()
