@@ -1,7 +1,7 @@
 """pdm.lock: what `pdm sync --dry-run --no-self` would install, and which files pdm's finder takes.
 
-Packages: pdm runs in an empty environment of each interpreter of this machine. It has no platform of another
-system to sync for.
+Packages: pdm runs in an empty environment of each interpreter of this machine; for other platforms the code
+behind `pdm sync` is asked in its own process (`elsewhere`).
 Files: a dry run chooses none. pdm's own order is asked, in pdm's own process, for the platform of each place
 and the file names of the lock.
 """
@@ -21,12 +21,13 @@ from sprawld.model import Wanted
 
 from .chosen import compare_files
 from .copies import Copy, copy
+from .elsewhere import answer_from, ask_elsewhere
 from .places import HERE, Place
 from .tally import Answer, Tally, answer_of, difference, refusal
 from .variants import Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from sprawld.model import Pin
@@ -66,6 +67,7 @@ class PdmLocks:
         for place in here:
             for variant in (_EVERYTHING, _PRODUCTION):
                 self._packages(tally, copied, place, variant)
+        self._elsewhere(tally, copied, [place for place in where if place.platform != HERE])
         fitting = [place for place in here if not _our_answer(copied, place, _EVERYTHING).refused]
         if thorough and fitting:
             for variant in _every_option(copied):
@@ -75,13 +77,15 @@ class PdmLocks:
         shutil.rmtree(self._scratch / copied.case)
         return tally
 
+    def _elsewhere(self, tally: Tally, project: Copy, where: Sequence[Place]) -> None:
+        asked = [(place, variant) for place in where for variant in (_EVERYTHING, _PRODUCTION)]
+        options = [(place, variant.wanted.all_extras, variant.wanted.all_groups) for place, variant in asked]
+        answers = ask_elsewhere(self._tools, "pdm", project.root, options)
+        for (place, variant), answer in zip(asked, answers, strict=True):
+            _count(tally, project, place, variant, answer_from(answer, _REFUSALS))
+
     def _packages(self, tally: Tally, project: Copy, place: Place, variant: Variant) -> None:
-        theirs = self._dry_run(project, place, variant)
-        ours = _our_answer(project, place, variant)
-        excuse = WRONG_PYTHON if ours.refused == "select.requires-python" else ""
-        if not theirs.refused and not ours.refused and _is_rounded(project, theirs, ours):
-            excuse = ROUNDED
-        tally.count(f"{place} {variant.label}", theirs, ours, excuse)
+        _count(tally, project, place, variant, self._dry_run(project, place, variant))
 
     def _dry_run(self, project: Copy, place: Place, variant: Variant) -> Answer:
         pdm = self._tools.tool("pdm") / "pdm"
@@ -107,6 +111,14 @@ class PdmLocks:
             return Answer(refused=code, text=flat[-400:])
         lines = re.findall(r"^  - (\S+) (\S+)$", done.stdout, re.MULTILINE)
         return Answer(packages={str(canonicalize_name(name)): version for name, version in lines})
+
+
+def _count(tally: Tally, project: Copy, place: Place, variant: Variant, theirs: Answer) -> None:
+    ours = _our_answer(project, place, variant)
+    excuse = WRONG_PYTHON if ours.refused == "select.requires-python" else ""
+    if not theirs.refused and not ours.refused and _is_rounded(project, theirs, ours):
+        excuse = ROUNDED
+    tally.count(f"{place} {variant.label}", theirs, ours, excuse)
 
 
 def _is_rounded(project: Copy, theirs: Answer, ours: Answer) -> bool:

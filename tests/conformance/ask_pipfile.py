@@ -3,6 +3,9 @@
 `pipenv sync` hands these lines to pip, without dependencies: those of `default`, then those of `develop`.
 Which apply is what uv and pip answer for stubs of the same names and versions, as in `ask_requirements`.
 
+The hashes that pipenv hands over are compared line by line: they decide which file pip takes. There are no
+stubs of repositories and directories; `test_requirements_corpus` compares those with the text of the lock.
+
 pipenv only warns when the Python is not that of the lock; we refuse. So that there is something to compare,
 the Python is taken out of the copies.
 """
@@ -16,6 +19,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from sprawld.errors import SprawlError
 from sprawld.model import Wanted
@@ -26,8 +30,10 @@ from .tally import Answer, Tally, answer_of, refusal
 from .variants import DEFAULT, Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from sprawld.model import Pin
 
     from .places import Place
     from .tools import Toolbox
@@ -55,7 +61,9 @@ class Pipfiles:
         project = copy(lock, self._scratch, _for_any_python)
         said = []
         for number, variant in enumerate((DEFAULT, _DEVELOP)):
-            lines = _SECTION.sub("os_name != ''", without_hashes(self._lines(project, variant)))
+            told = self._lines(project, variant)
+            _count_hashes(tally, project, variant, told, where)
+            lines = _SECTION.sub("os_name != ''", without_hashes(told))
             releases = list(_releases(lines))
             file = project.root / f"lines-{number}.txt"
             file.write_text("\n".join(line for line, _, _ in releases) + "\n", encoding="utf-8")
@@ -75,7 +83,7 @@ class Pipfiles:
     def _lines(self, project: Copy, variant: Variant) -> str:
         pipenv = self._tools.tool("pipenv") / "pipenv"
         done = subprocess.run(
-            [pipenv, "requirements", *variant.arguments],
+            [pipenv, "requirements", "--hash", *variant.arguments],
             cwd=project.root,
             env=self._tools.environ({"PIPENV_IGNORE_VIRTUALENVS": "1", "PIPENV_VENV_IN_PROJECT": "1"}),
             capture_output=True,
@@ -103,11 +111,37 @@ def _releases(lines: str) -> Iterator[tuple[str, str, str]]:
             yield line, requirement.name, specifier.version
 
 
-def _our_answer(project: Copy, place: Place, variant: Variant) -> Answer:
+def _count_hashes(tally: Tally, project: Copy, variant: Variant, told: str, where: Sequence[Place]) -> None:
+    """Compare the hashes of every release that is selected somewhere; they are the same everywhere."""
+    ours = {}
+    for place in where:
+        ours.update(
+            {
+                str(pin.name): _joined(f"{one.algorithm}:{one.value}" for one in pin.hashes)
+                for pin in _releases_of(project, place, variant)
+            }
+        )
+    theirs = {}
+    for line in told.splitlines():
+        words, *hashes = line.split(" --hash=")
+        for _, name, _ in _releases(words):
+            theirs[str(canonicalize_name(name))] = _joined(hashes)
+    tally.count_files(f"hashes {variant.label}", {name: theirs.get(name, "none") for name in ours}, ours)
+
+
+def _joined(hashes: Iterable[str]) -> str:
+    return " ".join(sorted(hashes)) or "none"
+
+
+def _releases_of(project: Copy, place: Place, variant: Variant) -> list[Pin]:
     if isinstance(project.ours, SprawlError):
-        return refusal(project.ours)
+        raise project.ours
+    pins = project.ours.select(place.environment, variant.wanted)
+    return [pin for pin in pins if pin.source.kind == "registry"]
+
+
+def _our_answer(project: Copy, place: Place, variant: Variant) -> Answer:
     try:
-        pins = project.ours.select(place.environment, variant.wanted)
+        return answer_of(_releases_of(project, place, variant))
     except SprawlError as error:
         return refusal(error)
-    return answer_of(pin for pin in pins if pin.source.kind == "registry")

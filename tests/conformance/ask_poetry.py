@@ -1,7 +1,8 @@
 """poetry.lock: what `poetry install --dry-run --no-root` would install, and which files its chooser takes.
 
-Packages: poetry runs in an empty environment of each interpreter of this machine. A lock whose content hash
-another release of poetry computed is given the one this release computes; it would be refused unread.
+Packages: poetry runs in an empty environment of each interpreter of this machine; for other platforms its
+installer is asked in its own process (`elsewhere`). A lock whose content hash another release of poetry
+computed is given the one this release computes; it would be refused unread.
 Files: a dry run chooses none. poetry's own `Chooser` is asked, in poetry's own process, with the tags of each
 place and the file names of the lock.
 """
@@ -19,6 +20,7 @@ from sprawld.model import Wanted
 
 from .chosen import compare_files
 from .copies import Copy, copy
+from .elsewhere import answer_from, ask_elsewhere
 from .places import HERE, Place
 from .tally import Answer, Tally, answer_of, difference, refusal
 from .variants import DEFAULT, Variant
@@ -70,6 +72,7 @@ class PoetryLocks:
         for place in here:
             for variant in _variants():
                 self._packages(tally, copied, place, variant)
+        self._elsewhere(tally, copied, [place for place in where if place.platform != HERE])
         fitting = [place for place in here if not _our_answer(copied, place, DEFAULT).refused]
         if thorough and fitting:
             for variant in _every_option(copied):
@@ -89,13 +92,15 @@ class PoetryLocks:
             )
             project.lock.write_text(text, encoding="utf-8")
 
+    def _elsewhere(self, tally: Tally, project: Copy, where: Sequence[Place]) -> None:
+        asked = [(place, variant) for place in where for variant in _variants()]
+        options = [(place, variant.wanted.all_extras, variant.wanted.all_groups) for place, variant in asked]
+        answers = ask_elsewhere(self._tools, "poetry", project.root, options)
+        for (place, variant), answer in zip(asked, answers, strict=True):
+            _count(tally, project, place, variant, answer_from(answer, _REFUSALS))
+
     def _packages(self, tally: Tally, project: Copy, place: Place, variant: Variant) -> None:
-        theirs = self._dry_run(project, place, variant)
-        ours = _our_answer(project, place, variant)
-        excuse = next((reason for pattern, reason in _UNREAD.items() if re.search(pattern, theirs.text)), "")
-        if not theirs.refused and not ours.refused and _over_installs(project, theirs, ours):
-            excuse = OVER_INSTALLS
-        tally.count(f"{place} {variant.label}", theirs, ours, excuse)
+        _count(tally, project, place, variant, self._dry_run(project, place, variant))
 
     def _dry_run(self, project: Copy, place: Place, variant: Variant) -> Answer:
         poetry = self._tools.tool("poetry") / "poetry"
@@ -123,6 +128,14 @@ class PoetryLocks:
             timeout=_SECONDS,
             check=False,
         )
+
+
+def _count(tally: Tally, project: Copy, place: Place, variant: Variant, theirs: Answer) -> None:
+    ours = _our_answer(project, place, variant)
+    excuse = next((reason for pattern, reason in _UNREAD.items() if re.search(pattern, theirs.text)), "")
+    if not theirs.refused and not ours.refused and _over_installs(project, theirs, ours):
+        excuse = OVER_INSTALLS
+    tally.count(f"{place} {variant.label}", theirs, ours, excuse)
 
 
 def _over_installs(project: Copy, theirs: Answer, ours: Answer) -> bool:
