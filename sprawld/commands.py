@@ -1,10 +1,11 @@
 """The commands of the tools: JSON in, JSON out. Their shapes are part of the interface.
 
-status   {}                          -> version, pid, uptime_s, socket, store {path, bytes, entries, sets}
+status   {}                          -> version, pid, uptime_s, socket, store {path, bytes, sets, ...}
 gc, verify, ls, why, pin, unpin      -> see `storecommands`
 view, writable, ide, kernel, ...     -> see `projectcommands`
 select   {fields, python, platform}  -> lock, format, passed_over, warnings, packages
 install  {wheel, into}               -> entry, name, version, sha256, into
+credentials {variables}              -> changed; what a client has when an index refused without
 stop     {}                          -> pid
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import resource
 import sys
 import time
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run_command"]
 
+MOST_VARIABLES = 1000
+
 
 async def run_command(
     parts: Parts, command: str, arguments: Mapping[str, object], report: Callable[[Progress], None]
@@ -59,6 +63,8 @@ async def run_command(
             return await _select(parts, arguments)
         case "install":
             return await _install(parts, arguments, report)
+        case "credentials":
+            return {"changed": parts.learn_credentials(_credentials(arguments))}
         case "stop":
             parts.stop()
             return {"pid": os.getpid()}
@@ -77,6 +83,17 @@ def _text(arguments: Mapping[str, object], name: str) -> str:
     return value
 
 
+def _credentials(arguments: Mapping[str, object]) -> dict[str, str]:
+    """Return the variables that may be told: uv's names for credentials, and nothing else."""
+    variables = arguments.get("variables")
+    if not isinstance(variables, dict) or len(variables) > MOST_VARIABLES:
+        raise RequestError("proto.malformed", "the argument variables must be an object of strings")
+    for name, value in variables.items():
+        if not re.fullmatch(r"UV_INDEX_[A-Z0-9_]+_(USERNAME|PASSWORD)", name) or not isinstance(value, str):
+            raise RequestError("proto.malformed", "a variable that is not one of credentials")
+    return variables
+
+
 def _status(parts: Parts) -> dict[str, Any]:
     store = parts.store
     held = store.statistics()
@@ -92,6 +109,7 @@ def _status(parts: Parts) -> dict[str, Any]:
             "path": str(store.root),
             "bytes": held.bytes,
             "entries": held.entries,
+            "bundles": held.bundles,
             "sets": held.sets,
             "leased": leased,
             "unpinned": parts.first_use.count(),

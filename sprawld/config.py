@@ -62,6 +62,8 @@ class Config:
     """Indexes or hosts whose files may lack a strong hash in a lock that has hashes elsewhere."""
     allow_bad_record: tuple[str, ...] = ()
     """Distribution names whose wheels may have a wrong RECORD."""
+    allow_startup: tuple[str, ...] = ()
+    """Distribution names whose start-up code (lines of `.pth`, `sitecustomize`) runs."""
     workers: int = 2
     """Unpacking processes."""
     idle_exit_seconds: float = 3600.0
@@ -94,6 +96,7 @@ _KEYS: dict[str, type] = {
     "allow-weak-hashes": list,
     "allow-bad-record": list,
     "allow-hosts": list,
+    "allow-startup": list,
     "keyring": bool,
     "workers": int,
     "idle-exit-seconds": int,

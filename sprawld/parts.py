@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.utils import canonicalize_name
+
 import virtual_sprawl
 from virtual_sprawl import __version__, locations
 
@@ -82,6 +84,8 @@ class Parts:
         """One writable copy at a time: two of the same would be in each other's way."""
         self._home = Path(locations.home_directory(environ))
         self._environ = environ
+        self._told: dict[str, str] = {}
+        """What clients told of their environment: `learn_credentials`."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._chores: set[asyncio.Task[object]] = set()
         self._scrub: asyncio.Task[object] | None = None
@@ -126,6 +130,7 @@ class Parts:
             provider=self.provider,
             packer=self.packer,
             published=self.sync_soon,
+            allow_startup=map(canonicalize_name, config.allow_startup),
         )
         self.following = Following(self.store, self.state.projects, self.environments, self.realiser)
 
@@ -232,9 +237,15 @@ class Parts:
         names = () if found is None else found.names
         self.packer.want(environment, [Digest(name) for name in names if is_name("wheels", name)])
 
+    def learn_credentials(self, variables: Mapping[str, str]) -> bool:
+        """Keep uv's variables with credentials, in memory; tell whether anything is new."""
+        before = dict(self._told)
+        self._told.update(variables)
+        return self._told != before
+
     def settings_of(self, fields: Mapping[str, str]) -> IndexSettings:
         """Return the indexes that a request with these fields means; blocks."""
-        return resolve_settings(fields, self.config, self._environ, self._home)
+        return resolve_settings(fields, self.config, self._environ | self._told, self._home)
 
     def _settings(self, request: ResolveRequest) -> IndexSettings:
         return self.settings_of(request.fields)

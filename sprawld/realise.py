@@ -32,7 +32,7 @@ from .store.manifest import read_summary
 from .store.references import read_references
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from .model import Choice, Digest, Environment, Selection
     from .pathsets.pack import Packer
@@ -56,7 +56,7 @@ class Realiser:
         provider: Provider,
         packer: Packer,
         published: Callable[[], None],
-        allow_startup: Collection[str] = (),
+        allow_startup: Iterable[str] = (),
     ) -> None:
         """`allow_startup`: distributions whose start-up code runs beside that of `startup.ALLOWED`."""
         self._store = store

@@ -2,7 +2,7 @@
 
 gc      {dry_run, max_age_s, max_size, min_free}  -> sets, entries, bytes, items [{kind, name, bytes, reason}]
 verify  {level, repair, offline, fields}          -> sound, checked {}, problems [{kind, path, status, ...}]
-ls      {}                                        -> entries [{name, version, sha256, bytes, last_used, ...}]
+ls      {}                                        -> entries [{name, version, sha256, ...}], bundles [{...}]
 why     {name, version}                           -> entries [{name, version, sets [...], installs [...]}]
 pin     {path}                                    -> path, changed, sets
 unpin   {path}                                    -> path, changed, sets
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 
 from .errors import RequestError, SprawlError
-from .store import gc, holders, leases, pins, references
+from .store import bundles, gc, holders, leases, pins, references
 from .store.budget import Budget
 from .store.manifest import read_summary
 
@@ -243,12 +243,12 @@ def _ls(parts: Parts) -> dict[str, Any]:
                 "version": summary.version if summary else None,
                 "sha256": digest,
                 "bytes": summary.bytes if summary else 0,
+                "pack_bytes": store.packs.bytes_of(digest),
                 "last_used": uses.get(digest) or None,
                 "projects": len(projects.get(digest, ())),
-                "pack_bytes": store.packs.bytes_of(digest),
             }
         )
-    return {"entries": rows}
+    return {"entries": rows, "bundles": bundles.listing(store)}
 
 
 def _why(parts: Parts, name: str, version: str) -> dict[str, Any]:

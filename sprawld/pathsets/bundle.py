@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sprawld.store import bundles, files, libraries, manifest
-from sprawld.store.failpoints import failpoint
 
 from . import startup
 from .merge import Source, Tree
@@ -151,7 +150,6 @@ def ensure_bundles(store: Store, plans: Iterable[BundlePlan]) -> list[str]:
         if not store.has_bundle(plan.digest):
             with store.staging("bundle-") as staged:
                 build_bundle(staged, plan, store.root)
-                failpoint("bundle.built")
                 store.publish_set(staged, plan.digest, "bundles")
     return names
 

@@ -1,7 +1,7 @@
 """A path set: the venv-shaped directory of links that one lock, on one interpreter, imports from.
 
     sets/<digest>/
-      pyvenv.cfg  set.json  index  lease
+      pyvenv.cfg  pip.conf  set.json  index  lease
       bin/        python, python3, pythonX.Y -> the base interpreter; the scripts of the entries
       lib/pythonX.Y/site-packages/      links; `_virtual_sprawl` and its two start-up files
       include/  share/  etc/ ...        links to the other files of the entries
@@ -9,7 +9,7 @@
 1. Entries are laid in the order of their normalised names and the last one wins a file that several have.
    The order does not depend on the lock, so two locks with the same files share one set.
 2. Start-up code of wheels (`.pth`, `.start`, `sitecustomize`) runs before the program can say anything. It is
-   left out, except for the distributions in `STARTUP`; path lines of a `.pth` are kept.
+   left out, except for the distributions that `allowed` names; path lines of a `.pth` are kept.
 3. A file of a wheel never takes the place of one of the set's own.
 4. All links are relative, but those to the interpreter: the store may move as a whole.
 """
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LAYOUT", "SetEntry", "build_set", "set_digest"]
 
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 """Part of every set's digest; raised when the same entries would be laid out differently."""
 
 DIGEST_DIGITS: Final = 40
@@ -51,6 +51,17 @@ SITE_PACKAGES: Final = "lib/python/site-packages"
 """Where an entry keeps what goes to a site-packages directory."""
 
 _DIRECTORY_KINDS: Final = frozenset({"package", "namespace", "directory"})
+
+
+PIP_CONF: Final = """\
+# Read by pip when it runs on this set. Neither stops pip where it is told to write elsewhere (--prefix, as in
+# the environments it builds in); both stop it before it writes here, and show what to do.
+[install]
+prefix = /dev/null/virtual-sprawl: packages are read-only. Add it to the lock, or run sprawl view --copy DIR
+[uninstall]
+root-user-action = virtual-sprawl: packages are read-only. Remove yours from the lock
+"""
+"""In a virtual environment the mark "externally managed" has no effect, and no file mode stops root."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +216,7 @@ class _Builder:
         }
         text = "".join(f"{key} = {value}\n" for key, value in lines.items())
         self.tree.write("pyvenv.cfg", text.encode())
+        self.tree.write("pip.conf", PIP_CONF.encode())
 
     def _client(self, client_digest: str) -> None:
         place = f"{self.site_packages}/{COPY_NAME}"
@@ -221,7 +233,7 @@ class _Builder:
         for entry in self.entries:
             allowed = entry.name in self.allowed
             for name, kind in entry.summary.top_level.items():
-                if startup.is_startup(name) and not allowed:
+                if startup.is_startup(name) and not (allowed and not startup.is_namespace_file(name)):
                     self._leave_out(entry, name)
                     continue
                 source = Source(entry.package, f"wheels/{entry.digest}/{SITE_PACKAGES}/{name}")

@@ -23,7 +23,19 @@ if TYPE_CHECKING:
 __all__ = ["OWN_NAMES", "place_data"]
 
 OWN_NAMES: Final = frozenset(
-    {"bin", "boot", "include", "index", "lease", "lib", "lib64", "local", "pyvenv.cfg", "set.json"}
+    {
+        "bin",
+        "boot",
+        "include",
+        "index",
+        "lease",
+        "lib",
+        "lib64",
+        "local",
+        "pip.conf",
+        "pyvenv.cfg",
+        "set.json",
+    }
 )
 """Names at the set's root that no wheel's data gets: its own, and those below which some systems' `site`
 looks for start-up files."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ALLOWED", "PTH_BYTES", "is_startup", "is_startup_module", "path_lines"]
+__all__ = ["ALLOWED", "PTH_BYTES", "is_namespace_file", "is_startup", "is_startup_module", "path_lines"]
 
 ALLOWED: Final = frozenset({"coverage", "setuptools"})
-"""Distributions whose start-up code runs: setuptools stands in for the removed `distutils`, coverage measures
-child processes. Both do nothing unless asked."""
+"""Distributions whose start-up code runs, beside those that the user's configuration names: setuptools stands
+in for the removed `distutils`, coverage measures child processes. Both do nothing unless asked."""
 
 PTH_BYTES: Final = 64 << 10
 """Largest `.pth` read; honest ones are a few lines."""
@@ -22,6 +22,16 @@ _MODULES: Final = frozenset({"sitecustomize", "usercustomize"})
 def is_startup(name: str) -> bool:
     """Tell whether a top-level name of site-packages is executed, or read, by `site` at start."""
     return name.endswith((".pth", ".start")) or is_startup_module(name)
+
+
+def is_namespace_file(name: str) -> bool:
+    """Tell whether a `.pth` was written by old build tools to declare a namespace package.
+
+    It is never needed here: where no distribution has an `__init__` for the namespace, its line would only
+    put an empty module in the way of what the import system makes of the directories; where one has, all
+    portions lie in one directory of the set already.
+    """
+    return name.endswith("-nspkg.pth")
 
 
 def is_startup_module(name: str) -> bool:

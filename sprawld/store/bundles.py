@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sprawld.errors import StoreError
 
-from . import files
+from . import files, references
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .tree import Store
 
-__all__ = ["DESCRIPTION", "BundleRecord", "own_bytes", "read_record", "with_entry"]
+__all__ = ["DESCRIPTION", "BundleRecord", "listing", "own_bytes", "read_record", "with_entry"]
 
 DESCRIPTION: Final = "bundle.json"
 _BYTES: Final = 16 << 20
@@ -84,6 +84,24 @@ def with_entry(store: Store, digest: str) -> Iterator[str]:
         with contextlib.suppress(StoreError):
             if digest in read_record(store.root, name).entries:
                 yield name
+
+
+def listing(store: Store) -> list[dict[str, Any]]:
+    """Return a row for each bundle, for `ls`; `bytes` are those that it does not share with entries."""
+    rows = []
+    for name in sorted(store.bundles()):
+        with contextlib.suppress(StoreError):
+            found = read_record(store.root, name)
+            rows.append(
+                {
+                    "bundle": name,
+                    "packages": list(found.packages),
+                    "files": found.files,
+                    "bytes": found.copied_bytes,
+                    "sets": sum(1 for _ in references.users(store.root, name)),
+                }
+            )
+    return rows
 
 
 def _text(value: object) -> str:
