@@ -5,6 +5,8 @@
 2. Where no daemon is, one is started. If the reply of last time still is true, nobody waits for it.
 3. A daemon that goes away before it has answered (a restart, an upgrade) is asked again: RESOLVE changes
    nothing by being asked twice. A CALL is repeated only if it cannot have been started.
+4. Credentials that uv's variables name are told to the daemon when an index refused it, and not before: the
+   daemon may have been started by somebody who did not have them.
 """
 
 import json
@@ -37,6 +39,9 @@ _DEATHS = 1
 _FIRST_PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.05
 
+# What a host that wants credentials makes of a request without them.
+_UNAUTHORISED = ("index.unauthorized", "net.status")
+
 _MEANING = {
     "absent": "no daemon listens on %s",
     "silent": "the daemon behind %s does not answer",
@@ -64,6 +69,7 @@ class Question:
         self._pause = _FIRST_PAUSE_SECONDS
         self._deaths = 0
         """Daemons that were started and ended without a word."""
+        self._told = False
 
     def ask(self, error: "Optional[Unanswered]" = None, connection: "Optional[Connection]" = None) -> "Reply":
         """Return kind and payload of the reply. Raises Refusal.
@@ -106,7 +112,7 @@ class Question:
             frame = None
             if kind == protocol.ERROR:
                 refusal = _refusal(payload)
-                if refusal.code != "daemon.stopping" or self._request is None:
+                if self._request is None or not (refusal.code == "daemon.stopping" or self._tell(refusal)):
                     raise refusal
                 raise Unanswered("dropped")
             if kind != protocol.PROGRESS:
@@ -115,6 +121,22 @@ class Question:
             self._answer_by, self._give_up = now + IDLE_SECONDS, now + PATIENCE_SECONDS
             if self._on_progress is not None:
                 self._on_progress(protocol.decode_strings(payload))
+
+    def _tell(self, refusal: Refusal) -> bool:
+        """Give the daemon the credentials in the environment, once; tell whether to ask again."""
+        variables = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith("UV_INDEX_") and name.endswith(("_USERNAME", "_PASSWORD"))
+        }
+        if self._told or refusal.code not in _UNAUTHORISED or not variables:
+            return False
+        self._told = True
+        try:
+            changed: bool = call("credentials", {"variables": variables}, None, False)["changed"]
+        except (Refusal, KeyError, TypeError):
+            return False  # an older daemon
+        return changed
 
     def _send(self) -> Connection:
         now = monotonic()
