@@ -9,7 +9,8 @@ does not list is not installed.
    is an error. They may lie anywhere, but must be as trustworthy as the lock. URLs are not read.
 3. Constraints install nothing. A pinned version that a constraint excludes is a contradiction, as for pip.
 4. Index options hold for the whole lock, wherever they stand. Options that choose between wheels and sdists,
-   or relax checks, are not honoured; they give a warning.
+   or relax checks, are not honoured; they give a warning. So do `--find-links` and `--no-index`: files are
+   looked for on indexes only, the places of the former are kept in `Source.find_links`.
 5. A name may have several lines; those whose markers hold must agree.
 """
 

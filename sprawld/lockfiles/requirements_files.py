@@ -23,7 +23,14 @@ _MAXIMUM_FILES: Final = 100
 _MAXIMUM_REQUIREMENTS: Final = 20_000
 _REMOTE: Final = ("http:", "https:", "ftp:")
 # Options that change which file of a release pip takes, or what it trusts.
-_NOT_HONOURED: Final = ("--no-index", "--no-binary", "--only-binary", "--pre", "--trusted-host")
+_NOT_HONOURED: Final = (
+    "--find-links",
+    "--no-index",
+    "--no-binary",
+    "--only-binary",
+    "--pre",
+    "--trusted-host",
+)
 
 
 @dataclass(slots=True)

@@ -249,6 +249,10 @@ class TestIndexes:
     def test_links(self, tmp_path: Path) -> None:
         source = pin(tmp_path, "-f ./wheels\n--find-links https://host/links.html\na==1").source
         assert source.find_links == (str(tmp_path / "wheels"), "https://host/links.html")
+        # They are kept, and nothing is looked for there: that must not go unsaid.
+        assert read(tmp_path, "a==1\n-f ./wheels").warnings == (
+            "requirements.txt, line 2: --find-links is not honoured",
+        )
 
     def test_variables_are_the_callers(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TOKEN", "secret")
