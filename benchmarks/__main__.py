@@ -1,38 +1,96 @@
-"""Runs one benchmark by name and prints its table, or JSON."""
+"""Runs one benchmark by name, or all of them, and prints tables or JSON."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import json
-import pkgutil
+import sys
+import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 from . import harness
+from .workbench import PEERS, Workbench
 
-NAMES = sorted(
-    module.name
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)])
-    if module.name not in ("__main__", "harness")
+ORDER = (
+    "warm_start",
+    "run_hello",
+    "imports",
+    "second_project",
+    "new_lock",
+    "clients",
+    "cold",
+    "plotly_install",
+    "first_run",
+    "store_size",
+    "daemon",
+    "growth",
 )
+"""What matters most comes first: a budget may end before the list does."""
+TMPFS = Path("/dev/shm")
 
 
 def main() -> None:
     """Run the command line."""
+    arguments = _arguments()
+    if arguments.scratch:
+        _run(arguments, arguments.scratch)
+        return
+    with tempfile.TemporaryDirectory(dir=arguments.disk) as scratch:
+        _run(arguments, Path(scratch))
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure one claim, side by side with its peers, in one run.",
-        epilog="example:\n  python -m benchmarks warm_start --runs 100",
+        description="Measure one claim, or all, side by side with the peers, in one run.",
+        epilog="examples:\n  python -m benchmarks warm_start\n  python -m benchmarks all --budget 20",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("name", choices=("all", "prepare", *ORDER))
     parser.add_argument("--runs", type=int, help="counted runs of each contender (default: the benchmark's)")
-    parser.add_argument("--json", action="store_true", help="print a JSON object")
-    arguments = parser.parse_args()
-    module = importlib.import_module(f"benchmarks.{arguments.name}")
-    results = module.run(arguments.runs or module.RUNS)
-    document = {"benchmark": arguments.name, "machine": harness.machine(), "results": results}
-    print(json.dumps(document, indent=2) if arguments.json else harness.table(document))
+    parser.add_argument("--json", action="store_true", help="print a JSON object, one for each benchmark")
+    parser.add_argument("--budget", type=float, help="minutes after which `all` begins no other benchmark")
+    parser.add_argument("--work", type=Path, help="directory of tools and wheels (default: a cache)")
+    parser.add_argument(
+        "--disk", type=Path, help="directory on a disk to measure in (default: that of TMPDIR)"
+    )
+    parser.add_argument("--tmpfs", type=Path, help="directory in memory to measure in (default: /dev/shm)")
+    parser.set_defaults(scratch=None)
+    return parser.parse_args()
+
+
+def _run(arguments: argparse.Namespace, scratch: Path) -> None:
+    work = arguments.work or Path.home() / ".cache/virtual-sprawl-benchmarks"
+    tmpfs = arguments.tmpfs or (TMPFS if TMPFS.is_dir() else None)
+    bench = Workbench(work.absolute(), scratch, tmpfs)
+    if arguments.name == "prepare":
+        bench.prepare()
+        return
+    started = time.monotonic()
+    for name in ORDER if arguments.name == "all" else (arguments.name,):
+        if arguments.budget and time.monotonic() - started > arguments.budget * 60:
+            sys.stderr.write(f"{name}: left out, the time is over\n")
+            continue
+        document = _measure(bench, name, arguments.runs)
+        print(
+            json.dumps(document, indent=2) if arguments.json else harness.table(document) + "\n", flush=True
+        )
+
+
+def _measure(bench: Workbench, name: str, runs: int | None) -> dict[str, Any]:
+    module = importlib.import_module(f"benchmarks.{name}")
+    started = time.monotonic()
+    results = module.run(bench, runs or module.RUNS)
+    return {
+        "benchmark": name,
+        "machine": harness.machine(),
+        "peers": PEERS,
+        "seconds": round(time.monotonic() - started, 1),
+        "results": results,
+    }
 
 
 if __name__ == "__main__":

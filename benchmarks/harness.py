@@ -6,12 +6,16 @@ import os
 import platform
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["alternate", "command", "machine", "table"]
+__all__ = ["alternate", "command", "machine", "output", "spawn", "statistics_of", "table"]
+
+
+HEAD = f"  {'':34} {'n':>4} {'median ms':>10} {'min':>9} {'max':>9} {'ratio':>7} {'quartiles':>13}"
 
 
 def machine() -> dict[str, Any]:
@@ -33,10 +37,10 @@ def machine() -> dict[str, Any]:
     }
 
 
-def command(
+def output(
     words: Sequence[str | os.PathLike[str]], environ: Mapping[str, str], *, cwd: Path | None = None
-) -> None:
-    """Run a command; a failure ends the benchmark and shows what was said."""
+) -> str:
+    """Run a command and return what it printed; a failure ends the benchmark and shows what was said."""
     outcome = subprocess.run(
         [os.fspath(word) for word in words],
         env=dict(environ),
@@ -47,6 +51,25 @@ def command(
     )
     if outcome.returncode:
         raise SystemExit(f"{words} ended with {outcome.returncode}\n{outcome.stdout}{outcome.stderr}")
+    return outcome.stdout
+
+
+def command(
+    words: Sequence[str | os.PathLike[str]], environ: Mapping[str, str], *, cwd: Path | None = None
+) -> None:
+    """Run a command; as `output`."""
+    output(words, environ, cwd=cwd)
+
+
+def spawn(words: Sequence[str | os.PathLike[str]], environ: Mapping[str, str], cwd: Path) -> None:
+    """Run a command to its end with as little of our own as can be; a failure ends the benchmark."""
+    with Path(os.devnull).open("r+b") as null, tempfile.TemporaryFile() as said:
+        outcome = subprocess.run(
+            [os.fspath(word) for word in words], env=environ, cwd=cwd, stdin=null, stdout=null, stderr=said
+        )
+        if outcome.returncode:
+            said.seek(0)
+            raise SystemExit(f"{words} ended with {outcome.returncode}\n{said.read().decode()}")
 
 
 def alternate(
@@ -72,15 +95,20 @@ def alternate(
             if turn >= warmup:
                 times[name].append(time.perf_counter() - start)
     base = times[next(iter(times))]
+    return {name: statistics_of(seen, base) for name, seen in times.items()}
+
+
+def statistics_of(seen: Sequence[float], base: Sequence[float]) -> dict[str, Any]:
+    """Return the statistics of a contender's seconds, and of its ratios to those of the first one."""
+    ratios = sorted(mine / theirs for mine, theirs in zip(seen, base, strict=True))
     return {
-        name: {
-            "n": len(seen),
-            "median_s": statistics.median(seen),
-            "min_s": min(seen),
-            "max_s": max(seen),
-            "ratio": statistics.median(mine / theirs for mine, theirs in zip(seen, base, strict=True)),
-        }
-        for name, seen in times.items()
+        "n": len(seen),
+        "median_s": statistics.median(seen),
+        "min_s": min(seen),
+        "max_s": max(seen),
+        "ratio": statistics.median(ratios),
+        "ratio_low": ratios[len(ratios) // 4],
+        "ratio_high": ratios[-1 - len(ratios) // 4],
     }
 
 
@@ -89,11 +117,22 @@ def table(document: Mapping[str, Any]) -> str:
     where = ", ".join(f"{key} {value}" for key, value in document["machine"].items())
     lines = [f"{document['benchmark']} ({where})"]
     for group, rows in document["results"].items():
-        lines += ["", group, f"  {'':34} {'n':>4} {'median ms':>10} {'min':>9} {'max':>9} {'ratio':>7}"]
+        lines += ["", group]
+        if any(isinstance(row, Mapping) and "median_s" in row for row in rows.values()):
+            lines.append(HEAD)
         for name, row in rows.items():
-            if not isinstance(row, Mapping):
-                lines.append(f"  {name:34} {row}")
+            if not isinstance(row, Mapping) or "median_s" not in row:
+                lines.append(f"  {name:44} {_figures(row)}")
                 continue
             milliseconds = (f"{row[key] * 1000:9.2f}" for key in ("median_s", "min_s", "max_s"))
-            lines.append(f"  {name:34} {row['n']:4} {' '.join(milliseconds)} {row['ratio']:7.3f}")
+            lines.append(
+                f"  {name:34} {row['n']:4} {' '.join(milliseconds)} {row['ratio']:7.3f} "
+                f"{row['ratio_low']:6.3f}-{row['ratio_high']:.3f}"
+            )
     return "\n".join(lines)
+
+
+def _figures(row: object) -> str:
+    if isinstance(row, Mapping):
+        return ", ".join(f"{name} {value}" for name, value in row.items())
+    return str(row)

@@ -1,115 +1,64 @@
 """What imports cost: a path set with packs beside a virtual environment with compiled bytecode.
 
-Both hold the files of the example's lock and run the same base interpreter; pip made the environment and
-compiled it. Each figure is a whole process, `python -c "import ..."`, in the set's or the environment's own
-interpreter. The set is shown without its packs, too: that is the first run.
+Claim: 0.95 of the environment or less, none slower. Both hold the files of the same lock and run the same
+interpreter; pip made the environment and compiled it. Each figure is a whole process, `python -c ...`.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import harness
+from .workbench import Home
 
-__all__ = ["RUNS", "run"]
+if TYPE_CHECKING:
+    from .workbench import Workbench
+
+__all__ = ["RUNS", "compiled_venv", "run"]
 
 RUNS = 25
-ROOT = Path(__file__).parents[1]
-SCRIPTS = Path(sys.executable).parent
-PEERS = ("pip==26.2",)
-KEPT = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_INDEX_URL", "UV_DEFAULT_INDEX", "VIRTUAL_SPRAWL_INDEX")
-PROGRAMS = (
-    "pass",
-    "import numpy",
-    "import pandas",
-    "import matplotlib.pyplot",
-    "import pandas, matplotlib.pyplot",
-)
+PLOTLY = "plotly==5.5.0,tenacity==9.1.2,six==1.17.0"
+PROGRAMS = {
+    "ds": ("import numpy", "import pandas", "import sklearn.linear_model", "import matplotlib.pyplot"),
+    "web": ("import django, boto3, fastapi",),
+    PLOTLY: ("import plotly.graph_objects",),
+}
 
 
-def run(runs: int) -> dict[str, Any]:
+def run(bench: Workbench, runs: int) -> dict[str, Any]:
     """Measure; returns group -> contender -> statistics."""
-    with tempfile.TemporaryDirectory() as scratch:
-        bench = _Bench(Path(scratch))
+    results: dict[str, Any] = {}
+    bench.wheels(*(line for name in PROGRAMS for line in bench.requirements(name)))
+    with bench.index() as address, tempfile.TemporaryDirectory(dir=bench.places["disk"]) as scratch:
+        home = Home(bench, Path(scratch) / "home")
         try:
-            bench.make_set()
-            bench.make_venv()
-            return {program: bench.compare(program, runs) for program in PROGRAMS}
+            for name, programs in PROGRAMS.items():
+                venv = compiled_venv(bench, name, address, Path(scratch) / f"venv-{name}")
+                project = bench.project("pip", name, address)
+                home.settle("main.py", cwd=project)
+                where = ["python", "-c", "import sys; print(sys.executable)"]
+                own = home.sprawl("run", "-q", *where, cwd=project).strip()
+                for program in programs:
+                    results[program] = _compare(home, venv, own, program, runs)
         finally:
-            harness.command([SCRIPTS / "sprawlctl", "stop"], bench.environ)
+            home.stop()
+    return results
 
 
-class _Bench:
-    def __init__(self, scratch: Path) -> None:
-        self.scratch = scratch
-        self.example = scratch / "penguins"
-        shutil.copytree(ROOT / "examples/penguins", self.example)
-        self.venv = scratch / "venv/bin/python"
-        self.set = Path()
-        self.environ = {name: os.environ[name] for name in KEPT if name in os.environ}
-        self.environ |= {"HOME": str(scratch), "XDG_RUNTIME_DIR": str(scratch), "MPLBACKEND": "Agg"}
-        self.packs = scratch / ".cache/virtual-sprawl/packs"
-        self.away = self.packs.with_name("packs-away")
+def compiled_venv(bench: Workbench, name: str, address: str, path: Path, *options: str) -> Path:
+    """Make an environment of a reference set with pip, compiled unless `options` say otherwise."""
+    harness.command([bench.python, "-m", "venv", "--without-pip", path], bench.clean(path))
+    words = [bench.peer("pip").with_name("python"), "-m", "pip", "--python", path / "bin/python", "install"]
+    words += ["-q", "--no-deps", *options, "-r", bench.project("pip", name, address) / "requirements.txt"]
+    harness.command(words, bench.clean(path))
+    return path / "bin/python"
 
-    def make_set(self) -> None:
-        where = [SCRIPTS / "sprawl", "run", "-q", "python", "-c", "import sys; print(sys.executable)"]
-        self.set = Path(self.output(where, cwd=self.example).strip())
-        while json.loads(self.output([SCRIPTS / "sprawlctl", "status", "--json"]))["packs"]["waiting"]:
-            pass
 
-    def make_venv(self) -> None:
-        peers = self.scratch / "peers/bin/python"
-        harness.command([sys.executable, "-m", "venv", peers.parents[1]], os.environ)
-        harness.command([peers, "-m", "pip", "install", "-q", *PEERS], os.environ)
-        requirements = self.scratch / "requirements.txt"
-        selected = json.loads(self.output([SCRIPTS / "sprawl", "select", "--json", self.example]))["packages"]
-        lines = [f"{item['name']}=={item['version']} --hash=sha256:{item['sha256']}\n" for item in selected]
-        requirements.write_text("".join(lines))
-        harness.command([sys.executable, "-m", "venv", "--without-pip", self.venv.parents[1]], os.environ)
-        install = [
-            peers,
-            "-m",
-            "pip",
-            "--python",
-            self.venv,
-            "install",
-            "-q",
-            "--no-deps",
-            "-r",
-            requirements,
-        ]
-        harness.command(install, os.environ)
-
-    def compare(self, program: str, runs: int) -> dict[str, dict[str, Any]]:
-        return harness.alternate(
-            {
-                "venv with .pyc": lambda: self.python(self.venv, program),
-                "set with packs": lambda: self.python(self.set, program),
-                "set, first run (from source)": lambda: self.python(self.set, program),
-            },
-            runs,
-            before={
-                "set with packs": lambda: self.show_packs(True),
-                "set, first run (from source)": lambda: self.show_packs(False),
-            },
-            warmup=2,
-        )
-
-    def show_packs(self, shown: bool) -> None:
-        source, target = (self.away, self.packs) if shown else (self.packs, self.away)
-        if source.exists():
-            source.rename(target)
-
-    def python(self, executable: Path, program: str) -> None:
-        harness.command([executable, "-c", program], self.environ, cwd=self.scratch)
-
-    def output(self, words: list[str | Path], cwd: Path | None = None) -> str:
-        done = subprocess.run(words, env=self.environ, cwd=cwd, capture_output=True, text=True, check=True)
-        return done.stdout
+def _compare(home: Home, venv: Path, own: str, program: str, runs: int) -> dict[str, Any]:
+    contenders = {
+        "venv with .pyc": lambda: harness.spawn([venv, "-c", program], home.environ, home.root),
+        "set with packs": lambda: harness.spawn([own, "-c", program], home.environ, home.root),
+    }
+    return harness.alternate(contenders, runs, warmup=2)

@@ -1,69 +1,61 @@
 """What a warm start costs: `-c pass` with the hook switched on, against the same interpreter without it.
 
-Claim: within 1.12 times of the same interpreter in an empty virtual environment. The hook is the one
-installed in the interpreter that runs this; the daemon is a real one with a store of its own.
+Claim: within 1.12 times of the same interpreter in an empty virtual environment. The hook lies in an
+environment of its own, put there by `sprawlctl enable`; the daemon and the store are real. The set's own
+interpreter, which `sprawl run` starts, is shown beside it.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import harness
+from .workbench import EMPTY_LOCK, Home
+
+if TYPE_CHECKING:
+    from .workbench import Workbench
 
 __all__ = ["RUNS", "run"]
 
-RUNS = 100
-EMPTY_LOCK = 'lock-version = "1.0"\ncreated-by = "benchmark"\npackages = []\n'
-SCRIPTS = Path(sys.executable).parent
+RUNS = 200
 
 
-def run(runs: int) -> dict[str, Any]:
+def run(bench: Workbench, runs: int) -> dict[str, Any]:
     """Measure; returns group -> contender -> statistics."""
-    with tempfile.TemporaryDirectory() as scratch:
-        home = Path(scratch)
-        project = home / "project"
+    empty, hooked = bench.empty_venv(), bench.hooked_venv()
+    with tempfile.TemporaryDirectory(dir=bench.places["disk"]) as scratch:
+        home = Home(bench, Path(scratch) / "home")
+        project = Path(scratch) / "project"
         project.mkdir()
         # An empty lock: what is measured is the road, not the packages.
-        (project / "pylock.toml").write_text(
-            'lock-version = "1.0"\ncreated-by = "benchmark"\npackages = []\n'
-        )
-        (project / "hello.py").write_text("print('hello')\n")
-        environ = {"HOME": scratch, "PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": scratch}
-        on = environ | {"VIRTUAL_SPRAWL": "1"}
-        empty = home / "empty"
-        harness.command([sys.executable, "-m", "venv", "--without-pip", empty], environ)
-        hooked = [sys.executable, "-c", "pass"]
-        sprawl = [str(SCRIPTS / "sprawl"), "run", "hello.py"]
-
-        def python(words: list[str], environ: dict[str, str]) -> None:
-            harness.command(words, environ, cwd=project)
-
+        (project / "pylock.toml").write_text(EMPTY_LOCK)
         try:
-            return {
-                "start of the interpreter, -c pass": harness.alternate(
-                    {
-                        "empty venv": lambda: python([str(empty / "bin/python"), "-c", "pass"], environ),
-                        "hook installed, variable unset": lambda: python(hooked, environ),
-                        "hook, warm": lambda: python(hooked, on),
-                    },
-                    runs,
-                    warmup=3,
-                ),
-                "hello.py": harness.alternate(
-                    {
-                        "python hello.py, empty venv": lambda: python(
-                            [str(empty / "bin/python"), "hello.py"], environ
-                        ),
-                        "hook, warm": lambda: python([sys.executable, "hello.py"], on),
-                        "sprawl run, warm": lambda: python(sprawl, environ),
-                    },
-                    runs,
-                    warmup=3,
-                ),
-            }
+            return {"start of the interpreter, -c pass": _starts(home, project, empty, hooked, runs)}
         finally:
-            harness.command([SCRIPTS / "sprawlctl", "stop"], environ)
+            home.stop()
+
+
+def _starts(home: Home, project: Path, empty: Path, hooked: Path, runs: int) -> dict[str, Any]:
+    on = home.environ | {"VIRTUAL_SPRAWL": "1", "VIRTUAL_SPRAWL_DAEMON": str(home.bench.own / "sprawld")}
+    where = [hooked, "-c", "import sys; print(sys.executable)"]
+    own = harness.output(where, on, cwd=project).strip()
+    records = home.store / "direct"
+    while len(list(records.glob("[!.]*"))) == 0:
+        harness.command([hooked, "-c", "pass"], on, cwd=project)
+    programs = {
+        "empty venv": (empty, home.environ),
+        "hook installed, variable unset": (hooked, home.environ),
+        "hook, warm": (hooked, on),
+        "the set's own python": (own, home.environ),
+    }
+
+    def start(python: str | Path, environ: dict[str, str]) -> None:
+        harness.spawn([python, "-c", "pass"], environ, project)
+
+    contenders = {
+        name: (lambda python=python, environ=environ: start(python, environ))
+        for name, (python, environ) in programs.items()
+    }
+    return harness.alternate(contenders, runs, warmup=5)
