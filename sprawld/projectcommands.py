@@ -18,17 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import RequestError, SelectionError, StoreError
 from .lockfiles.find import find_lock
-from .model import Digest
 from .pathsets import wheelfiles
-from .pathsets.pathset import SetEntry
 from .pathsets.placing import LINK_MODES
+from .pathsets.setcheck import describe_set
 from .pathsets.view import Wish, write_view
 from .request import ResolveRequest
 from .selecting import packages_of
-from .store.manifest import read_summary
 from .store.projects import Follower
-from .store.publication import is_name
-from .store.references import read_references
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,7 +34,6 @@ if TYPE_CHECKING:
     from .parts import Parts
     from .pathsets.view import View
     from .progress import Progress
-    from .store.references import References
 
     Report = Callable[[Progress], None]
 
@@ -165,31 +160,23 @@ def _write_now(
     store = parts.store
     path = store.set_path(ready.digest)
     with store.holds.hold([ready.digest]):
-        found = read_references(path)
-        if found is None:
+        described = describe_set(path)
+        if described is None:
             raise StoreError("store.damaged", f"the path set {path} is gone", hint="run the command again")
-        with store.holds.hold(found.names):
+        with store.holds.hold(described.entries):
             target = place(ready)
             if target is None:
                 return None
             return write_view(
                 target,
                 path,
-                _entries(parts, found),
+                described,
                 environment,
                 store_root=store.root,
                 wish=wish,
                 origins=origins,
                 cancelled=cancelled,
             )
-
-
-def _entries(parts: Parts, found: References) -> list[SetEntry]:
-    entries = []
-    for digest in sorted(Digest(name) for name in found.names if is_name("wheels", name)):
-        summary = read_summary(parts.store.entry_path(digest) / "manifest")
-        entries.append(SetEntry(digest=digest, name=summary.name, version=summary.version, summary=summary))
-    return entries
 
 
 async def _origins(
@@ -282,7 +269,7 @@ async def _kernel(parts: Parts, arguments: Mapping[str, object], report: Report)
         raise SelectionError(
             "kernel.no-ipykernel",
             f"{ready.lock} does not give ipykernel, which a Jupyter kernel needs",
-            hint="add it to the lock (uv add --dev ipykernel, poetry add --group dev ipykernel, ...), or name "
+            hint="add it to the lock (uv add --dev ipykernel, poetry add -G dev ipykernel, ...), or name "
             "the extra or group that has it with --extra or --group",
         )
     follower = await _follow(parts, "kernel", spec, request, report)
@@ -298,5 +285,5 @@ async def _kernel(parts: Parts, arguments: Mapping[str, object], report: Report)
 
 
 def _names_in(parts: Parts, digest: str) -> set[str]:
-    found = read_references(parts.store.set_path(digest))
-    return {entry.name for entry in _entries(parts, found)} if found is not None else set()
+    described = describe_set(parts.store.set_path(digest))
+    return {package.rpartition("==")[0] for package in described.packages} if described is not None else set()

@@ -24,9 +24,18 @@ def enter() -> None:
 
         # Start-up files run twice in some versions.
         if any(isinstance(found, topfinder.TopFinder) for found in sys.path_importer_cache.values()):
+            linked: "Any" = sys.modules.get((__package__ or "") + ".linked")
+            if linked is not None:
+                linked.tidy()
             return
         # This file lies in the copy of the client in there.
         site_packages = os.path.dirname(os.path.dirname(__file__))
+        if not os.path.dirname(directory).endswith("/sets"):
+            from .linked import settle
+
+            inner = site_packages[len(directory) :]
+            directory = settle(directory)
+            site_packages = directory + inner
         topfinder.install(topfinder.Entrance(directory, site_packages, _open_index))
     except Exception:
         # CPython's own finder goes on alone, and must not write into the store.

@@ -38,6 +38,7 @@ INDEX_FORMAT = 2
 
 # An index of 10,000 top-level names is about 1 MiB.
 _INDEX_LIMIT = 16 << 20
+_print_error = sys.__excepthook__
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -144,6 +145,24 @@ class Entrance:
                 self._opening.discard(thread)
         return self._index
 
+    def before_coverage(self) -> None:
+        """Let coverage know the store: it resolves links before it asks whose a file is."""
+        try:
+            # By its name in the set: after an activation this package has no other any more.
+            outside: "Any" = __import__("_virtual_sprawl.outside").outside
+            outside.name_the_store(self.directory, os.path.dirname(__file__))
+        except Exception:
+            pass  # then it counts what it should not
+
+    def tell(self, kind: "Any", error: "Any", trace: "Any") -> None:
+        """Print an uncaught error; one about a file of a package gets a line that names the remedy."""
+        _print_error(kind, error, trace)
+        try:
+            readonly: "Any" = __import__("_virtual_sprawl.readonly").readonly
+            readonly.tell(error, self.directory)
+        except Exception:
+            pass  # nothing more is lost than a hint
+
     def _withdraw(self) -> None:
         """Leave the set to CPython's own finder, which must not write into the store."""
         sys.dont_write_bytecode = True
@@ -170,6 +189,8 @@ class TopFinder(FileFinder):
         tail = fullname.rpartition(".")[2]
         if not self._entrance.has(tail):
             return None
+        if tail == "coverage":
+            self._entrance.before_coverage()
         index = self._entrance.index()
         if index is None:
             return super().find_spec(fullname, target)
@@ -187,6 +208,11 @@ def install(entrance: Entrance) -> None:
             del sys.path_importer_cache[path]
     sys.path_hooks.insert(0, hook)
     sys.path_importer_cache[site_packages] = found
+    tell = entrance.tell
+    # Both, for some compare them to see whether anybody has a hook of their own.
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = tell
+    sys.__excepthook__ = tell
 
 
 def decode_index(data: bytes) -> "Any":

@@ -29,7 +29,7 @@ __all__ = ["COPY_NAME", "client_digest", "client_files", "compile_client_copy", 
 COPY_NAME: Final = "_virtual_sprawl"
 """Import name of the copy: a program may import `virtual_sprawl` itself without getting an old one."""
 
-ENTRANCES: Final = ("__init__", "enter", "finder")
+ENTRANCES: Final = ("__init__", "enter", "finder", "outside", "readonly")
 """Modules a set imports by name; what they import relatively comes along."""
 
 COMPILE_SECONDS: Final = 60.0

@@ -8,7 +8,7 @@
 1. It is filled beside DIR under a name of its own and appears by rename, so nobody sees half of one. What a
    crash leaves there is removed by the next view of the same DIR; a lock tells it from one being filled.
 2. The order of the wheels is that of the set, so the same file wins where several wheels have one.
-3. As in a set, start-up code of wheels is left out, but for the distributions that `startup` allows.
+3. As in a set, start-up code of wheels is left out, but for the distributions that are allowed to have it.
 4. A directory is replaced only if its pyvenv.cfg says that it is a view.
 
 Specifications: PEP 405 (`pyvenv.cfg`), binary distribution format, recording installed projects, direct URL.
@@ -27,20 +27,22 @@ from typing import TYPE_CHECKING, Final
 
 from sprawld.errors import StoreError
 from sprawld.store import files
+from sprawld.store.manifest import read_summary
 
-from . import startup, wheelfiles
+from . import overlay, startup, wheelfiles
 from .clientcopy import COPY_NAME
+from .merge import Tree
 from .placing import Placer
 from .venv import Venv, read_settings
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from sprawld.model import Environment
+    from sprawld.model import Environment, Overlay
 
-    from .pathset import SetEntry
     from .placing import LinkMode
+    from .setcheck import Description
     from .wheelfiles import Placed
 
 __all__ = ["SETTING", "View", "Wish", "is_view", "write_view"]
@@ -93,7 +95,7 @@ def is_view(path: Path) -> bool:
 def write_view(
     target: Path,
     path_set: Path,
-    entries: Sequence[SetEntry],
+    described: Description,
     environment: Environment,
     *,
     store_root: Path,
@@ -101,7 +103,7 @@ def write_view(
     origins: Mapping[str, Mapping[str, object]],
     cancelled: threading.Event,
 ) -> View:
-    """Write the set at `path_set`, made of these entries, to the absolute path `target`.
+    """Write the set at `path_set`, which is so described, to the absolute path `target`.
 
     `origins` has the content of direct_url.json for packages that came from no index. Blocks; ends with
     InterruptedError, and leaves nothing, once `cancelled` is set. StoreError: `view.occupied`, `view.exists`,
@@ -118,8 +120,10 @@ def write_view(
             cancelled=cancelled,
         )
         writer.frame(path_set.name, lease=wish.lease)
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            writer.entry(store_root / "wheels" / entry.digest, entry, origins.get(entry.name))
+        for package, digest in sorted(zip(described.packages, described.entries, strict=True)):
+            name = package.rpartition("==")[0]
+            writer.entry(store_root / "wheels" / digest, name, described.allowed, origins.get(name))
+        writer.projects(described.overlays)
         writer.path_lines(path_set)
         if wish.bytecode:
             writer.compile()
@@ -237,11 +241,13 @@ class _Writer:
         if lease:
             self.placer.create(f"{self.staged}/lease", [], 0o600)
 
-    def entry(self, source: Path, entry: SetEntry, origin: Mapping[str, object] | None) -> None:
+    def entry(
+        self, source: Path, name: str, allowed: Collection[str], origin: Mapping[str, object] | None
+    ) -> None:
         """Write the files of one entry; those of an earlier one make room."""
-        summary = entry.summary
+        summary = read_summary(source / "manifest")
         placed = wheelfiles.plan(self.venv, source, summary, f"{self.final}/bin/python")
-        if entry.name not in startup.ALLOWED:
+        if name not in allowed:
             placed = [item for item in placed if not self._is_startup(item)]
         placed += wheelfiles.metadata(self.venv, summary, origin)
         for item in (*placed, wheelfiles.record(self.venv, summary.dist_info, placed)):
@@ -251,6 +257,13 @@ class _Writer:
             except FileNotFoundError:
                 self.placer.make_directories(os.path.dirname(item.target))
                 self._put(item)
+
+    def projects(self, overlays: Sequence[Overlay]) -> None:
+        """Write what the set has of local projects: as with an editable install, their code stays there."""
+        tree = _Tree(self.staged, self.final, self.placer)
+        overlay.lay(
+            tree, f"lib/{self.environment.library}/site-packages", overlays, f"{self.final}/bin/python"
+        )
 
     def path_lines(self, path_set: Path) -> None:
         """Take over the `.pth` files that the set keeps of wheels: path lines without code."""
@@ -296,3 +309,21 @@ class _Writer:
             self.placer.create(item.target, [item.content], item.mode)
         else:
             self.placer.put(item.source, item.target, item.mode)
+
+
+class _Tree(Tree):
+    """The view, for those who write into a set: files become the user's."""
+
+    def __init__(self, staged: str, final: str, placer: Placer) -> None:
+        super().__init__(staged, final, final)
+        self._placer = placer
+
+    def make_directory(self, relative: str) -> None:
+        """Make a directory."""
+        self._placer.make_directories(self.path(relative))
+
+    def write(self, relative: str, content: bytes, mode: int = 0o444) -> None:
+        """Write a file; one of a wheel makes room, as the project is installed last."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path(relative))
+        self._placer.create(self.path(relative), [content], mode | 0o200)

@@ -35,7 +35,7 @@ _FILE_BYTES: Final = 1 << 20
 _DIGITS: Final = 40
 
 INDEX_FIELDS: Final = ("index", "pip-index", "pip-extra", "uv-index", "uv-extra")
-"""Of a question: URLs that may hold passwords, so they are not recorded; the next request brings them again."""
+"""Of a question: URLs that may hold passwords; not recorded, the next request brings them again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

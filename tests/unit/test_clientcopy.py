@@ -24,6 +24,8 @@ def package(tmp_path: Path) -> Path:
         "__init__.py": "attribute = 1\n",
         "enter.py": "from . import finder, attribute\nfrom .lease import take\ndef enter(): take()\n",
         "finder.py": "import os\n",
+        "outside.py": "",
+        "readonly.py": "",
         "lease.py": "def take():\n    '''Doc.'''\n    from .deep import x\n    assert x\n",
         "deep.py": "x = 1\n",
         "cli.py": "raise SystemExit\n",
@@ -42,6 +44,8 @@ def test_the_copy_has_what_a_set_imports_and_no_more(package: Path, tmp_path: Pa
         "enter.py",
         "finder.py",
         "lease.py",
+        "outside.py",
+        "readonly.py",
     ]
     assert (copy / "lease.py").read_bytes() == (package / "lease.py").read_bytes()
     assert copy.stat().st_mode & 0o777 == 0o555
@@ -125,7 +129,7 @@ def test_an_interpreter_reads_the_bytecode_it_wrote(python: Path, package: Path,
     tag = environment_of(python).cache_tag
     assert sorted(os.listdir(copy / "__pycache__")) == sorted(
         f"{module}.{tag}{level}.pyc"
-        for module in ("__init__", "deep", "enter", "finder", "lease")
+        for module in ("__init__", "deep", "enter", "finder", "lease", "outside", "readonly")
         for level in ("", ".opt-1", ".opt-2")
     )
     # Never checked: the source may say what it likes.

@@ -22,6 +22,7 @@ from sprawld.model import Source
 from sprawld.pathsets import placing, wheelfiles
 from sprawld.pathsets.pathset import SetEntry
 from sprawld.pathsets.placing import Placer
+from sprawld.pathsets.setcheck import describe_set
 from sprawld.pathsets.view import View, Wish, is_view, write_view
 from tests.support.interpreters import newest
 from tests.support.workshop import Workshop, environment_of
@@ -59,10 +60,12 @@ def write(
     path_set = workshop.store / "sets"
     path_set = next(path_set.iterdir()) if path_set.exists() else workshop.build(newest(), *entries)
     options = {"origins": {}, "cancelled": threading.Event()} | options
+    described = describe_set(path_set)
+    assert described is not None
     return write_view(
         target,
         path_set,
-        entries,
+        described,
         environment_of(newest()),
         store_root=workshop.store,
         wish=wish or Wish(mode="own"),
