@@ -161,7 +161,7 @@ def _parse_limits(options: dict[str, Any], path: Path) -> None:
         ("gc_max_age", parse_age),
         ("gc_max_size", parse_size),
         ("gc_min_free", parse_size),
-        ("scrub_age", parse_age),
+        ("scrub_age", _parse_scrub_age),
         ("scrub", _parse_scrub),
     ):
         if name in options:
@@ -170,6 +170,13 @@ def _parse_limits(options: dict[str, Any], path: Path) -> None:
             except ValueError as error:
                 key = name.replace("_", "-")
                 raise ConfigError("config.invalid", f"{path}: {key}: {error}") from error
+
+
+def _parse_scrub_age(text: str) -> float:
+    age = parse_age(text)
+    if age < _AGES["h"]:
+        raise ValueError("less than 1h would be all the time")
+    return age
 
 
 def _parse_scrub(text: str) -> str:

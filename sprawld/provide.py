@@ -264,7 +264,8 @@ class Provider:
                     digest=fetched.sha256,
                     boot_id=self._store.boot,
                     size=fetched.size,
-                    allow_bad_record=canonicalize_name(name) in self._config.allow_bad_record,
+                    allow_bad_record=canonicalize_name(name)
+                    in map(canonicalize_name, self._config.allow_bad_record),
                 )
             )
         except BaseException:

@@ -54,6 +54,17 @@ def test_limits_of_the_store(tmp_path: Path) -> None:
     assert config.has_budget
 
 
+def test_what_the_user_allows(tmp_path: Path) -> None:
+    config = load_config({"HOME": str(tmp_path)}, tmp_path / "absent.toml")
+    assert (config.allow_hosts, config.allow_bad_record, config.keyring) == ((), (), False)
+    assert (config.scrub, config.scrub_age) == ("report", 7 * 86400)
+    path = tmp_path / "config.toml"
+    path.write_text('allow-hosts = ["a:80"]\nkeyring = true\nscrub = "repair"\nscrub-age = "1d"\n')
+    config = load_config({"HOME": str(tmp_path)}, path)
+    assert (config.allow_hosts, config.keyring) == (("a:80",), True)
+    assert (config.scrub, config.scrub_age) == ("repair", 86400)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -61,6 +72,10 @@ def test_limits_of_the_store(tmp_path: Path) -> None:
         ("gc-max-size = 5", "gc-max-size must be a str"),
         ('gc-min-free = "5 GX"', "gc-min-free: '5 GX' is not a size"),
         ('gc-color = "red"', "unknown key 'gc-color'"),
+        ('scrub = "sometimes"', "scrub: 'sometimes' is none of report, repair and off"),
+        ('scrub-age = "5m"', "scrub-age: less than 1h"),
+        ('allow-hosts = "wheels.internal"', "allow-hosts must be a list"),
+        ("keyring = 1", "keyring must be a bool"),
         ("workers = true", "workers must be a int"),
     ],
 )
