@@ -71,7 +71,7 @@ def retry_after_seconds(value: str | None) -> float | None:
 
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a day or year of forty digits
         return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)

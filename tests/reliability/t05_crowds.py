@@ -90,7 +90,7 @@ def _raw_sockets(
                 peer.close()
                 busy += 1
                 time.sleep(0.01)
-        held = call(sandbox, "status")["server"]["connections"]
+        held = call(sandbox, "status")["connections"]
         done = sandbox.run(
             SCRIPTS / "sprawl", "run", "-c", "import part0, part1", cwd=project, env=NEVER, check=False
         )

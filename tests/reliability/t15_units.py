@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -36,7 +37,10 @@ def _control(context: Context, outcome: Outcome) -> None:
         unit.write_text("[Service]\nExecStrat=/bin/true\n")
         try:
             done = subprocess.run(
-                ["systemd-analyze", "--user", "verify", str(unit)], capture_output=True, text=True
+                ["systemd-analyze", "--user", "verify", "--man=no", str(unit)],
+                capture_output=True,
+                text=True,
+                env={"PATH": os.defpath, "HOME": str(root), "XDG_RUNTIME_DIR": str(root)},
             )
             noticed = "ExecStrat" in done.stderr
         except FileNotFoundError:

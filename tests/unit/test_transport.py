@@ -291,7 +291,14 @@ def test_retry_after() -> None:
     later = retry_after_seconds("Wed, 21 Oct 2099 07:28:00 GMT")
     assert later is not None
     assert later > 1e9
-    for nonsense in (None, "", "soon", "-1", "Wed, 99 Oct 2099 07:28:00 GMT"):
+    for nonsense in (
+        None,
+        "",
+        "soon",
+        "-1",
+        "Wed, 99 Oct 2099 07:28:00 GMT",
+        "Fri, %s Dec 1999 23:59:59 GMT" % ("9" * 40),
+    ):
         assert retry_after_seconds(nonsense) is None
 
 
