@@ -214,7 +214,7 @@ print(json.dumps([found, m.version("demo-app"), [[p.name, p.load().__name__] for
     assert version == "1.2"
     assert points == [["one", "Plugin"]]
     assert missing == []
-    assert count == 11
+    assert count == 12
     assert wheel == "Wheel-Version"
 
 
