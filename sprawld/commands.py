@@ -4,6 +4,7 @@ status   {}                          -> version, pid, uptime_s, socket, store {p
 gc, verify, ls, why, pin, unpin      -> see `storecommands`
 view, writable, ide, kernel, ...     -> see `projectcommands`
 select   {fields, python, platform}  -> lock, format, passed_over, warnings, packages
+doctor   {fields}                    -> see `doctoring`
 install  {wheel, into}               -> entry, name, version, sha256, into
 credentials {variables}              -> changed; what a client has when an index refused without
 stop     {}                          -> pid
@@ -24,6 +25,7 @@ from packaging.specifiers import SpecifierSet
 
 from .acquire.platforms import describe, platform_of
 from .acquire.urls import redact
+from .doctoring import doctor
 from .errors import RequestError, SelectionError, StoreError, WheelError
 from .model import Artifact, digest_of
 from .pathsets.install import install_into
@@ -61,6 +63,8 @@ async def run_command(
             return await run_project_command(parts, command, arguments, report)
         case "select":
             return await _select(parts, arguments)
+        case "doctor":
+            return await doctor(parts, arguments)
         case "install":
             return await _install(parts, arguments, report)
         case "credentials":

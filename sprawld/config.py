@@ -21,7 +21,7 @@ from .errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Config", "Limits", "load_config", "parse_age", "parse_size"]
+__all__ = ["Config", "Limits", "config_file", "load_config", "parse_age", "parse_size"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,9 +22,10 @@ from .acquire.settings import resolve_settings
 from .acquire.transport import Transport
 from .acquire.workers import WorkerPool
 from .caretaker import Caretaker
+from .config import config_file
 from .direct import DirectRecords
 from .following import Following
-from .hotpath import ReadyTable
+from .hotpath import ReadyTable, check_of
 from .inspecting import Inspector
 from .lockfiles.read import LockCache
 from .model import Digest
@@ -131,6 +132,7 @@ class Parts:
             packer=self.packer,
             published=self.sync_soon,
             allow_startup=map(canonicalize_name, config.allow_startup),
+            configuration=(check_of(str(config_file())),),
         )
         self.following = Following(self.store, self.state.projects, self.environments, self.realiser)
 

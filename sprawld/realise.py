@@ -34,6 +34,7 @@ from .store.references import read_references
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from .hotpath import Check
     from .model import Choice, Digest, Environment, Selection
     from .pathsets.pack import Packer
     from .progress import Progress
@@ -57,13 +58,18 @@ class Realiser:
         packer: Packer,
         published: Callable[[], None],
         allow_startup: Iterable[str] = (),
+        configuration: tuple[Check, ...] = (),
     ) -> None:
-        """`allow_startup`: distributions whose start-up code runs beside that of `startup.ALLOWED`."""
+        """`allow_startup`: distributions whose start-up code runs beside that of `startup.ALLOWED`.
+
+        `configuration`: the user's configuration file as it was read. Once it is another, no reply holds.
+        """
         self._store = store
         self._selector = selector
         self._provider = provider
         self._packer = packer
         self._published = published
+        self._configuration = configuration
         self.allowed = startup.ALLOWED.union(allow_startup)
         self._sets: SingleFlight[str, PathSet] = SingleFlight()
         self.client_digest = ""
@@ -88,7 +94,8 @@ class Realiser:
         python = check_of(request.python)
         # The sign that the set still exists; this request may have made it just now.
         index = check_of(str(path_set.path / "index"))
-        return Ready.of_set(path_set, (*checks, python, index)), settled((*checks, python), started)
+        held = (*checks, python, index, *self._configuration)
+        return Ready.of_set(path_set, held), settled((*checks, python), started)
 
     async def close(self) -> None:
         """Cancel what is under way."""

@@ -37,6 +37,7 @@ commands:
   view     write the packages as a venv of real files, for containers and tools that insist on one
   ide      make editors and type checkers see the packages
   kernel   let Jupyter run notebooks on the packages
+  doctor   tell what is unusual about the packages, the daemon, the hook and the store
 
 options:
   +VERSION   take this installed Python, as +3.12 or +3.12.1 (also --python VERSION)
@@ -73,6 +74,8 @@ def main() -> "NoReturn":
             _select(rest, Options(python))
         if command == "install":
             _install(rest, Options(python))
+        if command == "doctor":
+            _doctor(rest, Options(python))
         if command in ("view", "ide", "kernel"):
             _give(command, rest, Options(python))
         raise UsageError("unknown command %r; `sprawl --help` lists them" % command)
@@ -109,6 +112,14 @@ def _install(arguments: "list[str]", options: Options) -> "NoReturn":
         sys.exit(install_command.install(options, wheels[0], into))
     except connection.Refusal as refusal:
         fail(EXIT_REFUSED, "sprawl: %s" % refusal)
+
+
+def _doctor(arguments: "list[str]", options: Options) -> "NoReturn":
+    from . import doctor_command
+
+    usage = doctor_command.USAGE.format(selection=SELECTION_OPTIONS)
+    targets = operands(arguments, options, usage, 1)
+    sys.exit(doctor_command.doctor(options, targets[0] if targets else ""))
 
 
 def _give(command: str, arguments: "list[str]", options: Options) -> "NoReturn":

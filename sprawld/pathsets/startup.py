@@ -7,11 +7,22 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ALLOWED", "PTH_BYTES", "is_namespace_file", "is_startup", "is_startup_module", "path_lines"]
+__all__ = [
+    "ALLOWED",
+    "PTH_BYTES",
+    "SITE_PACKAGES",
+    "is_namespace_file",
+    "is_startup",
+    "is_startup_module",
+    "path_lines",
+]
 
 ALLOWED: Final = frozenset({"coverage", "setuptools"})
 """Distributions whose start-up code runs, beside those that the user's configuration names: setuptools stands
 in for the removed `distutils`, coverage measures child processes. Both do nothing unless asked."""
+
+SITE_PACKAGES: Final = "lib/python/site-packages"
+"""Where an entry keeps its start-up files."""
 
 PTH_BYTES: Final = 64 << 10
 """Largest `.pth` read; honest ones are a few lines."""
