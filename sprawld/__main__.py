@@ -11,12 +11,13 @@ import asyncio
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from virtual_sprawl import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, MutableMapping
+    from collections.abc import Coroutine, MutableMapping, MutableSequence
     from typing import Any
 
 __all__ = ["main"]
@@ -32,6 +33,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     logging.basicConfig(format=LOG_FORMAT, level=arguments.log_level.upper(), stream=sys.stderr)
     _harden(os.environ)
+    _isolate(sys.path)
     # Imported here so that --help and a refused start do not pay for the daemon's libraries.
     from .daemon import serve
     from .errors import SprawlError
@@ -97,6 +99,19 @@ def _harden(environ: MutableMapping[str, str]) -> None:
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _isolate(path: MutableSequence[str]) -> None:
+    """Take from `sys.path` what -I would have left out: the script's or working directory, the user's packages.
+
+    The option itself cannot be given: a console script is started by its first line, and a daemon that was
+    installed among the user's packages would not be found.
+    """
+    import site
+
+    home = Path(__file__).resolve().parents[1]
+    unwanted = {Path.cwd(), Path(sys.argv[0]).parent.resolve(), Path(site.getusersitepackages()).resolve()}
+    path[:] = [place for place in path if place and Path(place).resolve() not in unwanted - {home}]
 
 
 if __name__ == "__main__":

@@ -26,8 +26,9 @@ PROGRAM = "sprawld"
 # A cold start of Python with the daemon's libraries on a slow disk.
 READY_SECONDS = 10.0
 
-# What a daemon must not inherit: settings for the user's own Python, and words of a service manager to us.
-_PRIVATE_PREFIXES = ("PYTHON", "LISTEN_", "__PYVENV")
+# What a daemon must not inherit: settings for the user's own Python, libraries that are loaded into whatever is
+# started, and words of a service manager to us.
+_PRIVATE_PREFIXES = ("PYTHON", "LD_", "DYLD_", "LISTEN_", "__PYVENV")
 _PRIVATE = ("VIRTUAL_SPRAWL", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 
 # First byte of the child's own report; a daemon writes a single byte.
