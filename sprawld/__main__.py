@@ -102,7 +102,7 @@ def _harden(environ: MutableMapping[str, str]) -> None:
 
 
 def _isolate(path: MutableSequence[str]) -> None:
-    """Take from `sys.path` what -I would have left out: the script's or working directory, the user's packages.
+    """Take from `sys.path` what -I would leave out: the script's or working directory, the user's packages.
 
     The option itself cannot be given: a console script is started by its first line, and a daemon that was
     installed among the user's packages would not be found.
