@@ -13,7 +13,10 @@ _HEADERS = (
     "include/site/pythonX.Y/NAME, a path set has them too"
 )
 
+_COMPILER = "where there is no bytecode yet, the compiler loads it; in the first run in a venv as well"
+
 _KNOWN: Final = (
+    (r".+", r"import [\w.]+: (has|lacks) unicodedata (more )?in sys\.modules \(without packs\)$", _COMPILER),
     (r"pip", r"files: lacks \.\./\.\./\.\./bin/pip3\.\d+$|pip3\.\d+ --\w+: status missing", _PIP),
     (r"", r"commands: lacks pip3\.\d+$", _PIP),
     (r".+", r"files: (lacks \.\./\.\./\.\./include/site/|has \.\./\.\./\.\./include/\w+/)", _HEADERS),
