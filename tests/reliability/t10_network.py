@@ -48,7 +48,7 @@ FAULTS: dict[str, tuple[Make, bool, set[str]]] = {
     "other bytes": (lambda at: faults.wrong_bytes(), True, {"fetch.hash-mismatch"}),
     "compressed": (lambda at: faults.encoded(), True, {"net.encoding-refused"}),
     "a web page": (
-        lambda at: replace(faults.instead(b"<html>log in</html>"), honour_range=False), True, {"fetch.size-mismatch", "net.truncated"}
+        lambda at: replace(faults.instead(b"<html>"), honour_range=False), True, {"fetch.size-mismatch"}
     ),
     "403": (lambda at: faults.status(403), True, {"net.status"}),
     "404": (lambda at: faults.status(404), True, {"net.gone"}),
