@@ -170,7 +170,7 @@ class TestWalk:
 
 
 def test_a_graph_that_takes_too_many_steps(tmp_path: Path) -> None:
-    everything = needs(**{f"p{number}": '"*"' for number in range(600)})
-    packages = [package(f"p{number}", files="files = []", more=everything) for number in range(600)]
+    everything = needs(**{f"p{number}": '"*"' for number in range(500)})
+    packages = [package(f"p{number}", files="files = []", more=everything) for number in range(500)]
     roots = '[tool.poetry.dependencies]\np0 = "*"\n'
     assert code(walk, tmp_path, *packages, roots=roots) == "lock.invalid"
