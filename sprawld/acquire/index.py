@@ -178,7 +178,10 @@ class IndexClient:
             # A lock that names the public index means the one the user's settings may replace by a mirror.
             default = settings.default or default_index()
             settings = replace(settings, default=default)
-            indexes = (*settings.extra, default)
+            first, then = (
+                (settings.extra, (default,)) if source.index is None else ((default,), settings.extra)
+            )
+            indexes = (*first, *then)
         return tuple(dict.fromkeys((*indexes, *source.extra_indexes))), settings
 
     async def _first_that_has(

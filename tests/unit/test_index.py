@@ -356,6 +356,15 @@ def test_the_next_index_is_asked_for_a_project_that_the_first_does_not_know(
         assert refusal(locate(locked(), settings(index, empty))) == "index.unauthorized"
 
 
+def test_a_pin_to_the_public_index_means_the_users_default_one(
+    index: SimpleIndex, other: SimpleIndex
+) -> None:
+    """A mirror may stand for it; an extra index has no say in what the lock says is public."""
+    public = pin(index=default_index())
+    assert ask(locate(locked(), settings(index, other), public)).url == index.file_url(NAME)
+    assert not other.log
+
+
 def test_a_strong_hash_finds_its_file_on_any_index(
     index: SimpleIndex, other: SimpleIndex, tmp_path: Path
 ) -> None:
