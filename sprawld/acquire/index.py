@@ -178,10 +178,8 @@ class IndexClient:
             # A lock that names the public index means the one the user's settings may replace by a mirror.
             default = settings.default or default_index()
             settings = replace(settings, default=default)
-            first, then = (
-                (settings.extra, (default,)) if source.index is None else ((default,), settings.extra)
-            )
-            indexes = (*first, *then)
+            public = source.index is not None
+            indexes = (default, *settings.extra) if public else (*settings.extra, default)
         return tuple(dict.fromkeys((*indexes, *source.extra_indexes))), settings
 
     async def _first_that_has(
