@@ -72,3 +72,19 @@ def test_the_example_draws_its_picture(user: Sandbox) -> None:
 
 def _pyenv(python: Path) -> dict[str, str]:
     return {"PATH": f"{python.parent}:{os.environ['PATH']}"}
+
+
+def test_the_example_that_is_a_package_has_its_command(user: Sandbox) -> None:
+    project = user.root / "clone" / "wordcount"
+    shutil.copytree(EXAMPLE.with_name("wordcount"), project)
+    (project / "text.txt").write_text("one two two three three three\n")
+    outcome = user.sprawl("run", "wordcount", "text.txt", cwd=project, check=False, timeout=300)
+    if "[index.unreachable]" in outcome.stderr:
+        pytest.skip("no package index answers")
+    assert outcome.returncode == 0, outcome.stderr
+    assert [line.split()[1:4:2] for line in outcome.stdout.splitlines()[3:6]] == [
+        ["three", "3"],
+        ["two", "2"],
+        ["one", "1"],
+    ]
+    assert user.sprawl("run", "wordcount", cwd=project, check=False).stdout.startswith("wordcount 1.0\n")
