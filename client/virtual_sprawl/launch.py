@@ -26,8 +26,8 @@ PROGRAM = "sprawld"
 # A cold start of Python with the daemon's libraries on a slow disk.
 READY_SECONDS = 10.0
 
-# What a daemon must not inherit: settings for the user's own Python, libraries that are loaded into whatever is
-# started, and words of a service manager to us.
+# What a daemon must not inherit: settings for the user's own Python, libraries that are loaded into whatever
+# is started, and words of a service manager to us.
 _PRIVATE_PREFIXES = ("PYTHON", "LD_", "DYLD_", "LISTEN_", "__PYVENV")
 _PRIVATE = ("VIRTUAL_SPRAWL", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 
