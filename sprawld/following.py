@@ -17,9 +17,10 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .errors import LockError, SprawlError
+from .errors import SprawlError
 from .hotpath import check_of
 from .request import ResolveRequest
+from .selecting import why_no_lock
 from .store.projects import INDEX_FIELDS
 
 if TYPE_CHECKING:
@@ -58,11 +59,8 @@ class Following:
         environment = await self._environments.get(request.python)
         answer = await self._realiser.realise(request, environment, report)
         if answer is None:
-            raise LockError(
-                "lock.not-found",
-                f"no lockfile in {request.start} or above it",
-                hint="make one (uv lock, poetry lock, pdm lock, uv pip compile) or name one with --lock",
-            )
+            # It looks once more for what it says of the search.
+            raise await asyncio.to_thread(why_no_lock, request)
         return answer[0]
 
     async def lead(
