@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 TAKE_OVER_SECONDS = 15.0
 """Longer than the grace that a stopping daemon gives its requests."""
 FAILPOINT = "SPRAWL_TEST_FAILPOINT"
-WATCH_SECONDS = 30.0
+WATCH_SECONDS = 600.0
 """How long a daemon that nobody asks may outlive its store."""
 NO_LOCK_FRAME = protocol.encode_frame(protocol.NO_LOCK, b"")
 

@@ -28,6 +28,7 @@ from .following import Following
 from .hotpath import ReadyTable, check_of
 from .inspecting import Inspector
 from .lockfiles.read import LockCache
+from .memory import give_back
 from .model import Digest
 from .pathsets.pack import Packer
 from .provide import Provider
@@ -66,6 +67,8 @@ FLUSH_DELAY_SECONDS = 60.0
 """Last uses are written this long after the first that is not; a crash loses at most that much."""
 DIRECT_DELAY_SECONDS = 4.0
 """Longer than it takes until what was just made is durable, as a rule."""
+TRIM_DELAY_SECONDS = 20.0
+"""Memory is given back this long after something was published, or later while requests are under way."""
 GC_DELAY_SECONDS = 120.0
 """A budget is looked at this long after something was published, or later while requests are under way."""
 
@@ -192,6 +195,7 @@ class Parts:
     def sync_soon(self) -> None:
         """Make what was just published durable, soon and together with what follows. Thread-safe."""
         self.loop.call_soon_threadsafe(self._later, "sync", SYNC_DELAY_SECONDS, self.durability.make_durable)
+        self.loop.call_soon_threadsafe(self._later, "trim", TRIM_DELAY_SECONDS, self._give_back)
         if self.config.has_budget:
             self.loop.call_soon_threadsafe(self._later, "gc", GC_DELAY_SECONDS, self._keep_budget)
 
@@ -255,6 +259,12 @@ class Parts:
     def _flush(self) -> None:
         if not self.state.flush() and self.reserve.drop_if_scarce():
             self.state.flush()
+
+    def _give_back(self) -> None:
+        if self.server.busy:
+            self.loop.call_soon_threadsafe(self._later, "trim", TRIM_DELAY_SECONDS, self._give_back)
+        else:
+            give_back()
 
     def _keep_budget(self) -> None:
         """Collect what is over the budget, unless somebody waits for an answer: then later."""
