@@ -125,23 +125,37 @@ def _roots(files):
 
 
 def _origin(name):
-    """Return where the import system finds a module, without importing anything."""
-    from importlib.machinery import PathFinder
+    """Return where the import system finds a module, and its directories, without importing anything.
 
-    path = None
+    The finders are asked as PathFinder asks them; that one would look for the parents in `sys.modules`.
+    """
+    path = sys.path
     full = ""
-    spec = None
+    origin = None
     for part in name.split("."):
         full = full + "." + part if full else part
-        try:
-            spec = PathFinder.find_spec(full, path)
-        except Exception as error:
-            return type(error).__name__
-        if spec is None:
-            return None
-        # A list: what a namespace has for its path looks for the package itself, which is not imported.
-        path = list(getattr(spec.submodule_search_locations, "_path", spec.submodule_search_locations or ()))
-    return [spec.origin, path]
+        portions = []
+        for entry in path:
+            spec = _asked(entry, full)
+            if spec is None:
+                continue
+            if spec.loader is not None:
+                origin, portions = spec.origin, list(spec.submodule_search_locations or ())
+                break
+            origin = None
+            portions += spec.submodule_search_locations or ()
+        else:
+            if not portions:
+                return None
+        path = portions
+    return [origin, path]
+
+
+def _asked(entry, name):
+    import pkgutil
+
+    finder = pkgutil.get_importer(entry or os.getcwd())
+    return finder.find_spec(name) if hasattr(finder, "find_spec") else None
 
 
 def observe_whole(job):

@@ -33,6 +33,8 @@ __all__ = ["Compared", "compare_suite", "main"]
 
 PYTHON = "3.13"
 SUITE_SECONDS = 900
+DOWNLOAD_SECONDS = 600
+"""pip asks the sdist for its metadata as well, which may take long."""
 OUTCOMES = ("passed", "failed", "error", "skipped")
 
 
@@ -108,9 +110,14 @@ def _version(lock: Path, name: str) -> str:
 def _unpack(suite: Suite, version: str, directory: Path, tree: Path, place: Workplace) -> None:
     """Download the sdist of the locked version, and lay out everything of it but the package itself."""
     command = [place.tools.tool("pip") / "python", "-m", "pip", "download", "-q", "--no-deps"]
-    command += ["--no-binary", ":all:", "-d", directory / "sdist", f"{suite.name}=={version}"]
+    command += ["--no-binary", suite.name, "-d", directory / "sdist", f"{suite.name}=={version}"]
     environ = {**place.tools.environ(), **os.environ}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=300)
+    try:
+        done = subprocess.run(
+            command, env=environ, capture_output=True, text=True, check=False, timeout=DOWNLOAD_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise ToolMissingError(f"no sdist in {DOWNLOAD_SECONDS} s") from None
     if done.returncode:
         raise ToolMissingError(f"no sdist: {done.stderr.strip()[-300:]}")
     (archive,) = (directory / "sdist").iterdir()
