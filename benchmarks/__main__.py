@@ -35,8 +35,9 @@ TMPFS = Path("/dev/shm")
 def main() -> None:
     """Run the command line."""
     arguments = _arguments()
-    if arguments.scratch:
-        _run(arguments, arguments.scratch)
+    if arguments.markdown:
+        for line in arguments.markdown.read_text().splitlines():
+            print(harness.markdown(json.loads(line)))
         return
     with tempfile.TemporaryDirectory(dir=arguments.disk) as scratch:
         _run(arguments, Path(scratch))
@@ -49,23 +50,29 @@ def _arguments() -> argparse.Namespace:
         epilog="examples:\n  python -m benchmarks warm_start\n  python -m benchmarks all --budget 20",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", choices=("all", "prepare", *ORDER))
+    parser.add_argument("name", choices=("all", "prepare", *ORDER), nargs="?", default="all")
     parser.add_argument("--runs", type=int, help="counted runs of each contender (default: the benchmark's)")
     parser.add_argument("--json", action="store_true", help="print a JSON object, one for each benchmark")
+    parser.add_argument("--save", type=Path, help="append each result to this file, one JSON object a line")
+    parser.add_argument("--markdown", type=Path, help="read such a file and print tables for the README")
     parser.add_argument("--budget", type=float, help="minutes after which `all` begins no other benchmark")
     parser.add_argument("--work", type=Path, help="directory of tools and wheels (default: a cache)")
     parser.add_argument(
         "--disk", type=Path, help="directory on a disk to measure in (default: that of TMPDIR)"
     )
     parser.add_argument("--tmpfs", type=Path, help="directory in memory to measure in (default: /dev/shm)")
-    parser.set_defaults(scratch=None)
+    parser.add_argument(
+        "--place", choices=("disk", "tmpfs"), help="measure only there what is measured in both"
+    )
     return parser.parse_args()
 
 
 def _run(arguments: argparse.Namespace, scratch: Path) -> None:
     work = arguments.work or Path.home() / ".cache/virtual-sprawl-benchmarks"
     tmpfs = arguments.tmpfs or (TMPFS if TMPFS.is_dir() else None)
-    bench = Workbench(work.absolute(), scratch, tmpfs)
+    bench = Workbench(work.absolute(), scratch, None if arguments.place == "disk" else tmpfs)
+    if arguments.place == "tmpfs":
+        bench.places["disk"] = bench.places.pop("tmpfs")
     if arguments.name == "prepare":
         bench.prepare()
         return
@@ -74,7 +81,15 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> None:
         if arguments.budget and time.monotonic() - started > arguments.budget * 60:
             sys.stderr.write(f"{name}: left out, the time is over\n")
             continue
-        document = _measure(bench, name, arguments.runs)
+        try:
+            document = _measure(bench, name, arguments.runs)
+        except (SystemExit, OSError) as error:
+            # The others are worth having.
+            sys.stderr.write(f"{name}: {error}\n")
+            continue
+        if arguments.save:
+            with arguments.save.open("a") as file:
+                file.write(json.dumps(document) + "\n")
         print(
             json.dumps(document, indent=2) if arguments.json else harness.table(document) + "\n", flush=True
         )

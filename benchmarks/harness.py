@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["alternate", "command", "machine", "output", "spawn", "statistics_of", "table"]
+__all__ = ["alternate", "command", "machine", "markdown", "output", "spawn", "statistics_of", "table"]
 
 
 HEAD = f"  {'':34} {'n':>4} {'median ms':>10} {'min':>9} {'max':>9} {'ratio':>7} {'quartiles':>13}"
@@ -130,6 +130,27 @@ def table(document: Mapping[str, Any]) -> str:
                 f"{row['ratio_low']:6.3f}-{row['ratio_high']:.3f}"
             )
     return "\n".join(lines)
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    """Draw the results for the README."""
+    lines = [f"### {document['benchmark']}"]
+    for group, rows in document["results"].items():
+        timed = {name: row for name, row in rows.items() if isinstance(row, Mapping) and "median_s" in row}
+        if timed:
+            lines += [
+                "",
+                f"| {group} | n | median ms | min | max | ratio | quartiles |",
+                "|---|" + "---|" * 6,
+            ]
+        for name, row in timed.items():
+            milliseconds = " | ".join(f"{row[key] * 1000:.2f}" for key in ("median_s", "min_s", "max_s"))
+            spread = f"{row['ratio_low']:.2f}-{row['ratio_high']:.2f}"
+            lines.append(f"| {name} | {row['n']} | {milliseconds} | {row['ratio']:.3f} | {spread} |")
+        if len(timed) < len(rows):
+            lines += ["", f"| {group} | |", "|---|---|"]
+            lines += [f"| {name} | {_figures(row)} |" for name, row in rows.items() if name not in timed]
+    return "\n".join(lines) + "\n"
 
 
 def _figures(row: object) -> str:
