@@ -168,11 +168,12 @@ def _print_findings(document: "Dict[str, Any]") -> None:
         sys.stdout.write(printing.plain(" ".join(words)) + "\n")
     checked = document["checked"]
     sys.stdout.write(
-        "%d packages (%d hashed, %s), %d sets, %d client copies, %d packs: "
+        "%d packages (%d hashed, %s), %d bundles, %d sets, %d client copies, %d packs: "
         % (
             checked["entries"],
             checked["hashed"],
             printing.show_bytes(checked["bytes"]),
+            checked.get("bundles", 0),
             checked["sets"],
             checked["clients"],
             checked.get("packs", 0),

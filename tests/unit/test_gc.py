@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -216,3 +217,27 @@ def test_a_start_that_asked_nobody_counts_as_use(world: World) -> None:
     # A time that is yet to come was never right.
     os.utime(lease, (NOW + DAY, NOW + DAY))
     assert digest in reasons(world.plan())
+
+
+def test_a_bundle_goes_after_its_last_set_and_counts_nothing(world: World) -> None:
+    world.project("kept", "a", used=NOW - DAY)
+    name = "ab" * 20
+    with world.store.staging("bundle-") as staged:
+        record = {"bundle": 1, "name": name, "entries": [], "packages": [], "reasons": [], "owners": {}}
+        counts = {"conflicts": [], "files": 3, "copied": 1, "copied_bytes": 7}
+        (staged / "bundle.json").write_text(json.dumps(record | counts))
+        assert world.store.publish_set(staged, name, "bundles")
+    assert world.store.has_bundle(name)
+    assert world.store.statistics().bundles == 1
+    (path_set,) = [world.store.set_path(digest) for digest in world.store.sets()]
+    content = json.loads((path_set / "set.json").read_text())
+    path_set.chmod(0o755)
+    (path_set / "set.json").unlink()
+    (path_set / "set.json").write_text(json.dumps(content | {"bundles": [name]}))
+    assert world.plan().dead == ()
+    with world.store.holds.hold([name]):
+        held = world.plan(now=NOW + 60 * DAY, believe_ages=True).dead
+        assert [item.kind for item in held] == ["sets", "wheels"]
+    dead = world.plan(now=NOW + 60 * DAY, believe_ages=True).dead
+    assert [(item.kind, item.bytes) for item in dead if item.kind == "bundles"] == [("bundles", 7)]
+    assert [item.kind for item in dead] == ["sets", "bundles", "wheels"]

@@ -442,3 +442,27 @@ def test_a_staging_directory_that_is_gone_is_an_error(workshop: Workshop, tmp_pa
             lock=tmp_path,
         )
     assert caught.value.code == "store.unwritable"
+
+
+def test_trees_in_bin_and_data_of_several_wheels(workshop: Workshop) -> None:
+    """Programs below `bin/`, Jupyter's directories, headers: merged as deep as wheels share them."""
+    kernels, extensions = "data/share/jupyter/kernels", "data/share/jupyter/labextensions"
+    one = {f"{kernels}/python3/kernel.json": "{}", "data/etc/jupyter/one.json": "", "data/bin/sub/tool": "1"}
+    two = {
+        f"{extensions}/two/package.json": "{}",
+        "data/etc/jupyter/two.json": "",
+        "data/bin/sub/deep/x": "2",
+    }
+    path = workshop.build(
+        newest(),
+        workshop.entry("one", data={**one, "headers/one.h": "", "scripts/run": "#!python\n"}),
+        workshop.entry("two", data={**two, "scripts/native": b"\x7fELF"}),
+    )
+    files = {name.partition("/")[2] for name in (*one, *two)}
+    assert {name for name in files if (path / name).is_file()} == files
+    assert not (path / "bin/sub").is_symlink()
+    assert (path / "bin/sub/deep").is_symlink()
+    assert os.readlink(path / "bin/native").endswith("/bin/native")
+    assert os.access(path / "bin/native", os.X_OK)
+    assert f"{path}/bin/python" in (path / "bin/run").read_text()
+    assert (path / "include/one/one.h").is_file()
