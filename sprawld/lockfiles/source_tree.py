@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import stat
 import warnings
@@ -27,6 +28,11 @@ __all__ = ["SourceTree", "assignments"]
 
 FILE_BYTES: Final = 1 << 20
 """Largest file of a tree that is read for a version or a list; honest ones are a few kB."""
+
+MOST_NAMES: Final = 10_000
+"""Of one directory that are looked at."""
+MOST_NOTES: Final = 50
+"""About one tree; who writes more of what is wrong wants to be a nuisance."""
 
 _BACKENDS: Final = {
     "flit_core": "flit",
@@ -71,7 +77,7 @@ class SourceTree:
 
     def note(self, text: str) -> None:
         """Keep something that the user should know, once."""
-        if text not in self.notes:
+        if len(self.notes) < MOST_NOTES and text not in self.notes:
             self.notes.append(text)
 
     def watch(self, relative: str) -> None:
@@ -107,7 +113,8 @@ class SourceTree:
         """Return the names in a directory of the tree, sorted; none for what is no directory of it."""
         path = self.inside(relative)
         try:
-            return sorted(child.name for child in Path(path).iterdir()) if path is not None else []
+            children = Path(path).iterdir() if path is not None else ()
+            return sorted(child.name for child in itertools.islice(children, MOST_NAMES))
         except OSError:
             return []
 

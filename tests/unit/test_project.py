@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sprawld.lockfiles.source_tree import MOST_NOTES
 from tests.support.projects import look, pyproject, relative_paths, write_tree
 
 SRC = {"src/demo_app/__init__.py": ""}
@@ -99,6 +100,12 @@ def test_the_name_is_kept_as_it_is_written(tmp_path: Path) -> None:
     assert overlay is not None
     assert overlay.name == "Demo.App"
     assert overlay.modules == ("demo_app",)
+
+
+def test_the_notes_about_a_tree_have_an_end(tmp_path: Path) -> None:
+    wrong = "".join(f'"{number}" = "not an object"\n' for number in range(4_000))
+    tree = write_tree(tmp_path, {"pyproject.toml": pyproject("hatch", f"[project.scripts]\n{wrong}")} | SRC)
+    assert len(look(tree).notes) == MOST_NOTES
 
 
 def test_a_tree_full_of_requirements_is_refused(tmp_path: Path) -> None:
