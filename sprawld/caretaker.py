@@ -229,7 +229,8 @@ class _Run:
 
     async def packs(self, of: str = "") -> None:
         """Look at every pack, or those of one entry, at the contents of those whose entries were hashed."""
-        digests, hashed = {*self._digests, of}, {*self._hashed, of}
+        one = {of} if of else set()
+        digests, hashed = {*self._digests} | one, self._hashed | one
 
         def look() -> list[Finding]:
             return self._inspector.packs(digests, hashed=hashed, of=of)

@@ -27,7 +27,7 @@ from .findings import is_sound
 from .store import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
     from .caretaker import Caretaker
@@ -133,6 +133,13 @@ class Scrubber:
             "bytes": found.bytes,
             "problems": found.problems,
         }
+
+    def learn(self, verified: Mapping[str, Any]) -> None:
+        """Take what `verify` said for newer than what was found before."""
+        whole = verified["level"] == "all" and verified["sound"]
+        good = {problem["path"] for problem in verified["problems"] if problem["status"] == "repaired"}
+        left = [problem for problem in self._round.problems if problem.get("path") not in good]
+        self._round.problems = [] if whole else left
 
     def _steps(self) -> list[tuple[str, str]]:
         store = self._store

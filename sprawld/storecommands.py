@@ -203,13 +203,15 @@ async def _verify(
         raise RequestError("proto.malformed", f"there is no level {level!r}")
     if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
         raise RequestError("proto.malformed", "the argument fields must be an object of strings")
-    return await parts.caretaker.verify(
+    document = await parts.caretaker.verify(
         level,
         repair=bool(arguments.get("repair", False)),
         offline=bool(arguments.get("offline", False)),
         settings=lambda: parts.settings_of(fields),
         report=report,
     )
+    parts.scrubber.learn(document)
+    return document
 
 
 # --- ls, why, pin ---

@@ -73,6 +73,12 @@ def test_decay_is_found_and_shown(tmp_path: Path) -> None:
         ]
         assert found["problems"][0]["status"] == "found"
         assert path.exists(), "nobody allowed a repair"
+        # What a verify has repaired since, or did not find any more, is shown no longer.
+        parts.scrubber.learn({"level": "quick", "sound": True, "problems": []})
+        assert parts.scrubber.statistics()["problems"]
+        mended = {"path": str(path), "status": "repaired"}
+        parts.scrubber.learn({"level": "quick", "sound": True, "problems": [mended]})
+        assert parts.scrubber.statistics()["problems"] == []
 
     run(tmp_path, work)
 
