@@ -1,4 +1,4 @@
-"""Leases of real programs: through fork, exec and the death of the daemon, to the last process and no longer."""
+"""Leases of programs: through fork, exec and the death of the daemon, to the last process and no longer."""
 
 from __future__ import annotations
 
