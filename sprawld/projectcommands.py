@@ -252,9 +252,7 @@ def _anchor(request: ResolveRequest) -> Path:
 def _unlink(parts: Parts, arguments: Mapping[str, object]) -> dict[str, Any]:
     """Remove the link of a script, or of the nearest project directory that has one."""
     start = _path(arguments, "start")
-    candidates = [start, *start.parents]
-    if arguments.get("script"):
-        candidates.insert(0, _path(arguments, "script"))
+    candidates = [_path(arguments, "script")] if arguments.get("script") else [start, *start.parents]
     for anchor in candidates:
         if parts.state.projects.remove("ide", anchor):
             return {"removed": str(anchor), "link": str(parts.state.projects.link("ide", anchor))}

@@ -100,15 +100,19 @@ def _settings(document: "Dict[str, Any]", options: "Options") -> None:
     for option, (path, wanted) in settings.items():
         if option in options.more:
             if "--write" in options.more:
-                _write(path, wanted)
+                _write(directory, path, wanted)
                 sys.stdout.write("wrote %s\n" % path)
             else:
                 sys.stdout.write(json.dumps(wanted, indent=2) + "\n")
 
 
-def _write(path: str, wanted: "Dict[str, str]") -> None:
+def _write(directory: str, path: str, wanted: "Dict[str, str]") -> None:
     """Put the settings into a JSON file; one with comments, which would be lost, is left alone."""
     content: "Any" = {}
+    real = os.path.realpath(path)
+    if real != os.path.join(os.path.realpath(directory), os.path.relpath(path, directory)):
+        # A clone may bring links; what they lead to is not for this command.
+        _refuse("ide.unwritable", "%s leads to %s" % (path, real), "replace the link by a file")
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)

@@ -189,6 +189,17 @@ def test_pyright_reads_the_setting_that_ide_writes(user: Sandbox, project: Path,
     assert "reportMissing" not in said, said
 
 
+def test_a_script_with_its_own_lock_has_its_own_link(user: Sandbox, uv: Path, project: Path) -> None:
+    script = project / "tool.py"
+    script.write_text('# /// script\n# dependencies = ["six"]\n# ///\nimport six\nprint(six.__name__)\n')
+    user.run(uv, "lock", "-q", "--script", script, cwd=project, timeout=300)
+    told = json.loads(user.sprawl("ide", "--json", script).stdout)
+    assert told["project"] == str(script)
+    assert user.run(told["python"], script).stdout == "six\n"
+    without = user.run(told["python"], "-c", "import shop", check=False)
+    assert "ModuleNotFoundError" in without.stderr
+
+
 # --- what runs on a set, by every way into it ---
 
 

@@ -180,6 +180,8 @@ def test_a_script_has_a_link_of_its_own(sandbox: Sandbox, packages: Packages, pr
     plain.write_text("import demo\n")
     told = json.loads(sandbox.sprawl("ide", "--json", plain).stdout)
     assert told["project"] == str(project)
+    assert "has no link" in sandbox.sprawl("ide", "--remove", plain).stderr
+    assert sandbox.sprawl("ide", "--remove", project).stdout == f"removed the link of {project}\n"
 
 
 def test_venv_link_never_replaces_what_is_real(sandbox: Sandbox, project: Path) -> None:
@@ -217,6 +219,12 @@ def test_settings_are_printed_and_written_only_when_asked(sandbox: Sandbox, proj
     assert outcome.returncode == 125
     assert "[ide.unreadable-settings]" in outcome.stderr
     assert settings.read_text() == "{ // mine\n}"
+    settings.unlink()
+    settings.parent.rmdir()
+    settings.parent.symlink_to(sandbox.home)
+    outcome = sandbox.sprawl("ide", "--vscode", "--write", cwd=project, check=False)
+    assert "[ide.unwritable]" in outcome.stderr
+    assert not (sandbox.home / "settings.json").exists()
 
 
 # --- kernel ---

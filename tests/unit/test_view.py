@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from sprawld.errors import StoreError
-from sprawld.model import Source
+from sprawld.model import Overlay, Source
 from sprawld.pathsets import placing, wheelfiles
 from sprawld.pathsets.pathset import SetEntry
 from sprawld.pathsets.placing import Placer
@@ -250,6 +250,41 @@ def test_bytecode_names_the_files_where_they_are(
     code = "import space.beta as b; print(b.__cached__, b.__loader__.get_code('space.beta').co_filename)"
     assert run(tmp_path / "view", code).split() == [str(cached), str(cached.parents[1] / "beta.py")]
     assert str(tmp_path / "view").encode() in cached.read_bytes()
+
+
+def test_local_projects_are_there_as_in_an_editable_install(
+    workshop: Workshop, entries: list[SetEntry], tmp_path: Path
+) -> None:
+    code = tmp_path / "project" / "src"
+    (code / "own").mkdir(parents=True)
+    (code / "own" / "__init__.py").write_text("def main():\n    print('own')\n")
+    (tmp_path / "project" / "flat.py").write_text("NAME = 'flat'\n")
+    project = Overlay(
+        name="own",
+        version="2.0",
+        root=str(tmp_path / "project"),
+        metadata="Metadata-Version: 2.1\nName: own\nVersion: 2.0\n",
+        entry_points=(("console_scripts", "own", "own:main"),),
+        paths=(str(code),),
+        links=(("renamed", str(tmp_path / "project" / "flat.py")),),
+    )
+    view = tmp_path / "view"
+    described = describe_set(workshop.build(newest(), *entries))
+    assert described is not None
+    write_view(
+        view,
+        workshop.store / "sets" / "any",
+        replace(described, overlays=(project,)),
+        environment_of(newest()),
+        store_root=workshop.store,
+        wish=Wish(mode="copy"),
+        origins={},
+        cancelled=threading.Event(),
+    )
+    command = [view / "bin" / "own"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "own\n"
+    look = "import renamed; from importlib.metadata import version; print(renamed.NAME, version('own'))"
+    assert run(view, look) == "flat 2.0\n"
 
 
 def test_direct_urls_by_kind_of_source() -> None:
