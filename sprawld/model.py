@@ -104,7 +104,9 @@ class Source:
     extra_indexes: tuple[str, ...] = ()
     """Further index URLs that the lock or its project names for it, in order."""
     find_links: tuple[str, ...] = ()
-    """URLs of pages, and absolute paths of directories or pages, that list files of any package."""
+    """URLs of pages, and absolute paths of directories, that list files of any package."""
+    no_index: bool = False
+    """True where only `find_links` may be asked."""
     url: str | None = None
     """Archive or repository URL."""
     reference: str | None = None

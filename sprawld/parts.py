@@ -17,6 +17,7 @@ from virtual_sprawl import __version__, locations
 
 from .acquire.environment import Environments
 from .acquire.fetch import Fetcher
+from .acquire.findlinks import FileFinder
 from .acquire.index import IndexClient
 from .acquire.settings import resolve_settings
 from .acquire.transport import Transport
@@ -123,7 +124,7 @@ class Parts:
             config=config,
             first_use=self.first_use,
             locks=LockCache(),
-            index=self.index,
+            files=FileFinder(self.index),
             settings=self._settings,
         )
         self.packer = Packer(self.store)

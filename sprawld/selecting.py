@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from .acquire.index import IndexClient
+    from .acquire.findlinks import FileFinder
     from .config import Config
     from .lockfiles.find import Found
     from .lockfiles.read import LockCache
@@ -66,13 +66,13 @@ class Selector:
         config: Config,
         first_use: FirstUse,
         locks: LockCache,
-        index: IndexClient,
+        files: FileFinder,
         settings: Callable[[ResolveRequest], IndexSettings],
     ) -> None:
         self._config = config
         self._first_use = first_use
         self._locks = locks
-        self._index = index
+        self._files = files
         self._settings = settings
 
     async def select(self, request: ResolveRequest, environment: Environment) -> Selected | None:
@@ -120,17 +120,20 @@ class Selector:
         if is_strong(pin.hashes):
             # Pages seen before will do, unless they lack a wheel for this interpreter.
             with contextlib.suppress(SelectionError):
-                return choose_from(await self._index.candidates(pin, indexes), pin, environment)
-            return choose_from(await self._index.candidates(pin, indexes, refresh=True), pin, environment)
+                return choose_from(await self._files.candidates(pin, indexes), pin, environment)
+            return choose_from(await self._files.candidates(pin, indexes, refresh=True), pin, environment)
         release = Release(
             index=pin.source.index or indexes.default or "", name=pin.name, version=pin.version or ""
         )
-        known = await asyncio.to_thread(self._first_use.recall, release)
+        known = None
+        if not pin.source.no_index:
+            known = await asyncio.to_thread(self._first_use.recall, release)
         if known is not None:
             # The page may have grown a wheel for this interpreter since it was recorded: then ask again.
+            linked = await self._files.linked(pin, indexes)
             with contextlib.suppress(SelectionError):
-                return choose_from(known, pin, environment)
-        candidates = await self._index.candidates(pin, indexes)
+                return choose_from((*linked, *known), pin, environment)
+        candidates = await self._files.candidates(pin, indexes)
         chosen = choose_from(candidates, pin, environment)
         hashed = [artifact for artifact in candidates if digest_of(artifact) is not None]
         await asyncio.to_thread(self._first_use.remember, release, hashed)

@@ -8,14 +8,35 @@ specifiers (local versions).
 from __future__ import annotations
 
 import functools
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-__all__ = ["version_rank"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["of_version", "version_rank"]
 
 _SDIST_SUFFIXES: Final = (".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz")
+
+
+class Named(Protocol):
+    """A file that has a name."""
+
+    @property
+    def filename(self) -> str:
+        """Its name, without a directory."""
+
+
+F = TypeVar("F", bound=Named)
+
+
+def of_version(files: Iterable[F], name: str, version: str) -> list[F]:
+    """Return the wheels and sdists of this version; those of a local version of it if there are no others."""
+    ranked = [(version_rank(file.filename, name, version), file) for file in files]
+    best = max((rank for rank, _ in ranked), default=0)
+    return [file for rank, file in ranked if rank == best and best]
 
 
 def version_rank(filename: str, name: str, version: str) -> int:

@@ -27,7 +27,7 @@ from packaging.utils import canonicalize_name
 from sprawld.errors import FetchError, PackageIndexError
 from sprawld.singleflight import SingleFlight
 
-from .filenames import version_rank
+from .filenames import of_version
 from .hashes import agreement, is_strong, may_be_one_of
 from .pages import ACCEPT, decompressed, fresh_seconds, parse_page
 from .pagestore import PageStore, StoredPage
@@ -94,7 +94,10 @@ class IndexClient:
         Raises PackageIndexError `index.not-found`, `.unauthorized`, `.unreachable`, `.malformed`, or the
         FetchError of a refusal (`net.host-refused`, `net.redirect-refused`, `net.tls`).
         """
-        url = _page_url(index_url, name)
+        return await self.page(_page_url(index_url, name), name, settings)
+
+    async def page(self, url: str, name: str, settings: IndexSettings) -> tuple[ProjectFile, ...]:
+        """Return the files a page lists, of the project `name` or of any; raises as `project` does."""
         page = self._memory.get(url)
         if page is not None and page.fresh_until > asyncio.get_running_loop().time():
             self._memory.move_to_end(url)
@@ -120,7 +123,7 @@ class IndexClient:
                 found = None if seen is None else _match(seen.files, artifact)
                 if found is not None and agreement(found.hashes, artifact.hashes):
                     return found.locate(artifact)
-        self._refuse_plain_http(indexes, artifact.hashes or pin.hashes, artifact.filename, settings)
+        self.refuse_plain_http(indexes, artifact.hashes or pin.hashes, artifact.filename, settings)
 
         def find(index: str, files: tuple[ProjectFile, ...]) -> Artifact:
             found = _match(files, artifact)
@@ -144,15 +147,13 @@ class IndexClient:
         hash pages seen before will do, unless `refresh` is set.
         """
         indexes, settings = self._indexes(pin, settings)
-        self._refuse_plain_http(indexes, pin.hashes, pin.name, settings)
+        self.refuse_plain_http(indexes, pin.hashes, pin.name, settings)
 
         def find(index: str, files: tuple[ProjectFile, ...]) -> tuple[Artifact, ...]:
             label = f"{pin.name} {pin.version}"
-            ranked = [(version_rank(file.filename, pin.name, pin.version or ""), file) for file in files]
-            best = max((rank for rank, _ in ranked), default=0)
-            if not best:
+            fitting = of_version(files, pin.name, pin.version or "")
+            if not fitting:
                 _not_listed(label, index, "lists no file of this version")
-            fitting = [file for rank, file in ranked if rank == best]
             if pin.hashes:
                 fitting = [file for file in fitting if may_be_one_of(file.hashes, pin.hashes)]
             if not fitting:
@@ -210,7 +211,7 @@ class IndexClient:
         shown = ", ".join(redact(index) for index in indexes)
         raise PackageIndexError("index.not-found", f"{name}: not a project of {shown}")
 
-    def _refuse_plain_http(
+    def refuse_plain_http(
         self, indexes: tuple[str, ...], hashes: tuple[Hash, ...], label: str, settings: IndexSettings
     ) -> None:
         """Refuse to believe a page that anyone on the way could have written, unless hashes pin the file."""

@@ -8,15 +8,16 @@ does not list is not installed.
 2. `-r` and `-c` name files relative to the file they stand in; each is read once, a file that includes itself
    is an error. They may lie anywhere, but must be as trustworthy as the lock. URLs are not read.
 3. Constraints install nothing. A pinned version that a constraint excludes is a contradiction, as for pip.
-4. Index options hold for the whole lock, wherever they stand. Options that choose between wheels and sdists,
-   or relax checks, are not honoured; they give a warning. So do `--find-links` and `--no-index`: files are
-   looked for on indexes only, the places of the former are kept in `Source.find_links`.
+4. Index options hold for the whole lock, wherever they stand. `--no-index` leaves only what
+   `--find-links` names: pages, or directories relative to the file the option stands in. Options that choose
+   between wheels and sdists, or relax checks, are not honoured; they give a warning.
 5. A name may have several lines; those whose markers hold must agree.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from packaging.utils import NormalizedName
@@ -33,7 +34,6 @@ from .wanted import active_extras, active_groups
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from sprawld.model import Environment, Hash, Pin, Project, Wanted
 
@@ -153,7 +153,9 @@ def read(
     return RequirementsLock(
         path=path,
         project=project,
-        inputs=tuple(dict.fromkeys((*content.files, project_file, *_named_by(content)))),
+        inputs=tuple(
+            dict.fromkeys((*content.files, project_file, *_named_by(content), *_directories(content)))
+        ),
         hashed=content.hashed,
         entries=tuple(content.entries),
         constraints={name: tuple(same) for name, same in constraints.items()},
@@ -162,9 +164,15 @@ def read(
             index=content.index,
             extra_indexes=tuple(dict.fromkeys(content.extra_indexes)),
             find_links=tuple(dict.fromkeys(content.find_links)),
+            no_index=content.no_index,
         ),
         warnings=tuple(content.warnings),
     )
+
+
+def _directories(content: Content) -> list[Path]:
+    """Return the directories of `--find-links`: a wheel that is added there may be the better one."""
+    return [Path(place) for place in content.find_links if place.startswith("/")]
 
 
 def _named_by(content: Content) -> list[Path]:

@@ -24,8 +24,6 @@ _MAXIMUM_REQUIREMENTS: Final = 20_000
 _REMOTE: Final = ("http:", "https:", "ftp:")
 # Options that change which file of a release pip takes, or what it trusts.
 _NOT_HONOURED: Final = (
-    "--find-links",
-    "--no-index",
     "--no-binary",
     "--only-binary",
     "--pre",
@@ -43,6 +41,8 @@ class Content:
     index: str | None = None
     extra_indexes: list[str] = field(default_factory=list)
     find_links: list[str] = field(default_factory=list)
+    """URLs of pages and absolute paths of directories."""
+    no_index: bool = False
     hashed: bool = False
     warnings: dict[str, None] = field(default_factory=dict)
 
@@ -115,6 +115,7 @@ def _take(path: Path, line: Line, content: Content, *, constraint: bool, via: tu
         content.index = index_url(url)
     content.extra_indexes.extend(map(index_url, line.values("--extra-index-url")))
     content.find_links.extend(_links(path.parent, place) for place in line.values("--find-links"))
+    content.no_index = content.no_index or "--no-index" in line.options
     for option in _NOT_HONOURED:
         if option in line.options:
             content.warnings[f"{path.name}, line {line.number}: {option} is not honoured"] = None

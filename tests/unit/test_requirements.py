@@ -249,10 +249,14 @@ class TestIndexes:
     def test_links(self, tmp_path: Path) -> None:
         source = pin(tmp_path, "-f ./wheels\n--find-links https://host/links.html\na==1").source
         assert source.find_links == (str(tmp_path / "wheels"), "https://host/links.html")
-        # They are kept, and nothing is looked for there: that must not go unsaid.
-        assert read(tmp_path, "a==1\n-f ./wheels").warnings == (
-            "requirements.txt, line 2: --find-links is not honoured",
-        )
+        assert not source.no_index
+        # A wheel that is put there may be a better one.
+        assert tmp_path / "wheels" in read(tmp_path, "a==1\n-f ./wheels").inputs
+
+    def test_no_index(self, tmp_path: Path) -> None:
+        found = pin(tmp_path, "--no-index -f ./wheels\na==1")
+        assert found.source.no_index
+        assert read(tmp_path, "--no-index -f ./wheels\na==1").warnings == ()
 
     def test_variables_are_the_callers(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TOKEN", "secret")
