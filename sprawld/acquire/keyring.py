@@ -3,7 +3,8 @@
 1. It is asked only where the user's settings say so, and only for the index URLs of these settings: nothing
    that a project chose is ever an argument of a command, or learns whether there is a password.
 2. The service is the index URL, then its host, as uv and pip have it. The user name has to be in the URL.
-3. One question at a time, each once: a keyring may ask its owner to unlock it.
+3. One question at a time, and the answer is kept for a while: a keyring may ask its owner to unlock it, and
+   its owner may put a password into it, or another one.
 
 The command runs in `/`, without input, and is found on absolute directories of PATH only.
 """
@@ -31,6 +32,9 @@ _log = logging.getLogger(__name__)
 
 ANSWER_SECONDS: Final = 60.0
 """Long enough for somebody to type the password of the keyring itself."""
+KEPT_SECONDS: Final = 600.0
+KEPT_WITHOUT_SECONDS: Final = 60.0
+"""How long it is believed that there is a password, and that there is none."""
 _LONGEST_BYTES: Final = 64 << 10
 
 
@@ -39,16 +43,21 @@ class Keyring:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._known: dict[tuple[str, str], str | None] = {}
+        self._known: dict[tuple[str, str], tuple[str | None, float]] = {}
+        """(index, user) -> password, and until when it is believed on the event loop's clock."""
         self._one_at_a_time = asyncio.Lock()
 
     async def password(self, index: str, user: str) -> str | None:
         """Return the password of `user` for an index of the user's settings; None where there is none."""
         async with self._one_at_a_time:
             key = (without_credentials(index), user)
-            if key not in self._known:
-                self._known[key] = await self._look_up(*key)
-            return self._known[key]
+            clock = asyncio.get_running_loop().time
+            password, until = self._known.get(key, (None, 0.0))
+            if until <= clock():
+                password = await self._look_up(*key)
+                kept = KEPT_SECONDS if password else KEPT_WITHOUT_SECONDS
+                self._known[key] = password, clock() + kept
+            return password
 
     async def _look_up(self, index: str, user: str) -> str | None:
         program = self._program()

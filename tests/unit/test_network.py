@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sprawld.acquire import keyring
 from sprawld.acquire.keyring import Keyring
 from sprawld.acquire.network import is_allowed, network_settings
 from sprawld.acquire.retry import Transient
@@ -244,6 +245,22 @@ def test_nothing_of_a_project_reaches_the_keyring(wheel: Path, tmp_path: Path) -
 
         with_transport(act, environ=environ)
     assert not (tmp_path / "bin/asked").exists()
+
+
+def test_a_password_may_come_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyring, "KEPT_WITHOUT_SECONDS", 0.0)
+    environ = install_keyring(tmp_path / "bin", "nothing")
+    place = "https://corp.example/simple/"
+
+    async def act() -> list[str | None]:
+        asked = Keyring(environ)
+        before = await asked.password(place, "me")
+        (tmp_path / "bin/keyring").write_text(KEYRING.replace("PLACE", place))
+        return [before, await asked.password(place, "me"), await asked.password(place, "me")]
+
+    assert asyncio.run(act()) == [None, "sesame", "sesame"]
+    # Twice for the URL and the host in vain, then once.
+    assert len((tmp_path / "bin/asked").read_text().splitlines()) == 3
 
 
 def test_a_keyring_that_does_not_work_is_as_good_as_none(tmp_path: Path) -> None:
