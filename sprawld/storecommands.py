@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 
 from .errors import RequestError, SprawlError
+from .pathsets.view import remove_abandoned
 from .store import bundles, gc, holders, leases, pins, references
 from .store.budget import Budget
 from .store.manifest import read_summary
@@ -174,6 +175,9 @@ def _collect(
 
 def _collect_copies(parts: Parts, grace: float, dry_run: bool) -> list[Unused]:
     """Remove the writable copies whose lockfile has changed or is gone."""
+    if not dry_run:
+        with contextlib.suppress(FileNotFoundError):
+            remove_abandoned(parts.store.root / "writable", ".")
     found = parts.writable.unused(now=time.time(), grace=grace)
     return [copy for copy in found if dry_run or parts.writable.remove(copy)]
 

@@ -41,12 +41,13 @@ _COPY_BYTES: Final = 1 << 20
 class Placer:
     """Puts files of the store elsewhere, in one way or the first of several that works."""
 
-    def __init__(self, mode: LinkMode, *, umask: int = 0o022) -> None:
-        """`umask` is that of the user who asks; the daemon's own is stricter."""
+    def __init__(self, mode: LinkMode, *, umask: int = 0o022, place: str = "") -> None:
+        """`umask` is that of the user who asks; the daemon's own is stricter. `place` is told in refusals."""
         self.counts: Counter[str] = Counter()
         """Way -> files put in that way."""
         self._mode = mode
         self.umask = umask
+        self._place = place
         if mode == "auto":
             self._ways = ["reflink", "hardlink", "copy"]
             if os.geteuid() == 0:
@@ -72,7 +73,8 @@ class Placer:
             del self._ways[0]
         raise StoreError(
             "view.link-impossible",
-            f"{target} cannot be a {self._mode} of a file in the store: the file systems do not allow it",
+            f"no file in {self._place or target} can be a {self._mode} of one in the store: "
+            "the file systems do not allow it",
             hint="use --link-mode copy",
         )
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from .setcheck import Description
     from .wheelfiles import Placed
 
-__all__ = ["SETTING", "View", "Wish", "is_view", "write_view"]
+__all__ = ["SETTING", "View", "Wish", "is_view", "remove_abandoned", "write_view"]
 
 SETTING: Final = "virtual-sprawl-view"
 """Key of pyvenv.cfg by which a view is known; its value is the set that was written out."""
@@ -116,7 +116,7 @@ def write_view(
             staged=os.fspath(staged),
             final=os.fspath(target),
             environment=environment,
-            placer=Placer(wish.mode, umask=wish.umask),
+            placer=Placer(wish.mode, umask=wish.umask, place=os.fspath(target)),
             cancelled=cancelled,
         )
         writer.frame(path_set.name, lease=wish.lease)
@@ -159,7 +159,7 @@ def _staging(target: Path) -> Iterator[Path]:
     """Yield a directory beside `target`, removed at the end if it still is there."""
     target.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{target.name}.sprawl-"
-    _remove_abandoned(target.parent, prefix)
+    remove_abandoned(target.parent, prefix)
     name = files.random_name(f"{prefix}new")
     with files.open_directory(os.path.realpath(target.parent)) as parent:
         os.mkdir(name, 0o700, dir_fd=parent)
@@ -172,7 +172,8 @@ def _staging(target: Path) -> Iterator[Path]:
                 files.remove_tree(name, parent)
 
 
-def _remove_abandoned(parent: Path, prefix: str) -> None:
+def remove_abandoned(parent: Path, prefix: str) -> None:
+    """Remove what writers of views in a directory left when they were killed, by the prefix of its names."""
     with files.open_directory(os.path.realpath(parent)) as directory:
         for name in os.listdir(directory):
             if not name.startswith(prefix):

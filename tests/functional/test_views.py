@@ -317,6 +317,7 @@ def test_a_writable_copy_keeps_what_is_written_until_the_lock_changes(
     dry = sandbox.ctl("gc", "--min-free", "0", "--dry-run")["items"]
     assert [(item["kind"], item["name"]) for item in dry] == [("writable", str(project / "requirements.txt"))]
     assert copy.exists()
+    (copy.parent / ".killed.sprawl-new-0" / "bin").mkdir(parents=True)
     assert sandbox.ctl("gc", "--min-free", "0")["items"] == dry
     assert os.listdir(sandbox.store / "writable") == []
     assert sandbox.sprawl("run", "--writable", "-c", WRITE, cwd=project).stdout == "False\n"
