@@ -225,3 +225,31 @@ def test_killed_between_bundle_and_set(pair: Pair) -> None:
     assert pair.bundle().is_dir()
     assert list((pair.sandbox.store / "sets").iterdir()) == []
     assert pair.answer() == "42"
+
+
+def test_modules_of_a_bundle_come_from_the_packs_of_their_entries(
+    sandbox: Sandbox, index: SimpleIndex, tmp_path: Path
+) -> None:
+    """Also where the link to the bundle stands above what several entries share."""
+    elf = binaries.elf_bytes
+    lines = []
+    for name, looks in (("a", None), ("b", "$ORIGIN/../../a/lib")):
+        files: dict[str, str | bytes] = {
+            f"ns/{name}/m.py": f"WHO = '{name}'\n",
+            f"ns/{name}/lib/lib{name}.so": elf(looks),
+        }
+        wheel = build_wheel(tmp_path, f"ns-{name}", "1.0", files)
+        index.add(wheel)
+        lines.append(f"ns-{name}==1.0 --hash=sha256:{index.sha256(wheel.name)}")
+    code = "from ns.a import m\nfrom ns.b import m as n\n"
+    code += "print(m.WHO, n.WHO, bool(m.__loader__.packed), n.__file__)\n"
+    project = sandbox.project("app", {"main.py": code}, lines)
+    assert sandbox.sprawl("run", project / "main.py").stdout.startswith("a b ")
+    while sandbox.status()["packs"]["count"] < 2:
+        pass
+    path_set = sandbox.sprawl("sync", "--print-path", cwd=project).stdout.strip()
+    *found, file = sandbox.sprawl("run", project / "main.py").stdout.split()
+    assert found == ["a", "b", "True"]
+    assert file.startswith(f"{path_set}/lib/")
+    (link,) = Path(path_set).glob("lib/python*/site-packages/ns")
+    assert "/bundles/" in os.readlink(link)
