@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 from . import programme, report
@@ -53,18 +54,25 @@ def main() -> int:
 
 def run(name: str, seed: int, full: bool, results: Path) -> Outcome | None:
     """Run one item and keep what came of it; None where this machine cannot run it."""
-    context = Context(seed=seed, full=full, name=name)
-    context.note(programme.item(name).TITLE)
     begun = time.monotonic()
+
+    def keep(outcome: Outcome, *, ended: bool = False) -> None:
+        kept = outcome if ended else replace(outcome, failures=[*outcome.failures, "it has not ended yet"])
+        programme.save(results, name, kept, seed=seed, full=full, seconds=time.monotonic() - begun)
+
+    context = Context(seed=seed, full=full, name=name, keep=keep)
+    context.note(programme.item(name).TITLE)
     skipped = False
     try:
         outcome = programme.item(name).run(context)
     except Skip as reason:
-        outcome, skipped = Outcome(skipped=[str(reason)]), True
+        outcome, skipped = replace(context.outcome, skipped=[*context.outcome.skipped, str(reason)]), True
     except Exception as error:
         traceback.print_exc()
-        outcome = Outcome(failures=[f"it broke off: {type(error).__name__}: {error}"[:400]])
-    programme.save(results, name, outcome, seed=seed, full=full, seconds=time.monotonic() - begun)
+        outcome = context.outcome
+        outcome.fail(f"it broke off: {type(error).__name__}: {error}"[:400])
+    context.keep = lambda outcome: None
+    keep(outcome, ended=True)
     verdict = "skipped" if skipped else "met" if outcome.met else "NOT MET"
     context.note(f"{verdict}: {outcome.figures} control: {outcome.control} ({outcome.control_failed})")
     for failure in outcome.failures[:10]:

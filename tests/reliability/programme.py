@@ -8,7 +8,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -81,6 +81,9 @@ class Context:
     seed: int
     full: bool
     name: str = ""
+    outcome: Outcome = field(default_factory=Outcome)
+    """What is filled in; an item that breaks off, or is ended, leaves what it had by then."""
+    keep: Callable[[Outcome], object] = lambda outcome: None
     random: random.Random = field(init=False)
     begun: float = field(default_factory=time.monotonic)
 
@@ -101,6 +104,7 @@ class Context:
         """Say how far it is."""
         sys.stderr.write(f"{self.name} {time.monotonic() - self.begun:7.1f} s  {text}\n")
         sys.stderr.flush()
+        self.keep(self.outcome)
 
 
 def item(name: str) -> ModuleType:

@@ -139,7 +139,7 @@ class Stage:
 
 
 def run(context: Context) -> Outcome:
-    outcome = Outcome()
+    outcome = context.outcome
     with context.directory() as root, SimpleIndex() as index:
         stage = Stage(root, index, outcome)
         context.note(f"a whole install takes {stage.whole:.2f} s")

@@ -39,7 +39,7 @@ POINTS = {
 
 
 def run(context: Context) -> Outcome:
-    outcome = Outcome()
+    outcome = context.outcome
     with context.directory() as root:
         try:
             disk = Disk(root)

@@ -22,7 +22,7 @@ Reading = dict[str, bytes] | None
 
 
 def run(context: Context) -> Outcome:
-    outcome = Outcome()
+    outcome = context.outcome
     counts = {"mutants": 0, "read": 0, "different": 0}
     seen: set[bytes] = set()
 

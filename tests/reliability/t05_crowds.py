@@ -27,7 +27,7 @@ WHEELS = 8
 
 
 def run(context: Context) -> Outcome:
-    outcome = Outcome()
+    outcome = context.outcome
     with context.directory() as root, SimpleIndex() as index:
         lines = make_parts(root, index, WHEELS, size=200_000, modules=10)
         _clients(context, outcome, root / "a", index, lines)

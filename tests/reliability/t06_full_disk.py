@@ -80,7 +80,7 @@ class Disk:
 
 
 def run(context: Context) -> Outcome:
-    outcome = Outcome()
+    outcome = context.outcome
     with context.directory() as root, SimpleIndex() as index:
         lines = make_parts(root, index, WHEELS, size=600_000, modules=20)
         disk = Disk(root / "u", index, lines)

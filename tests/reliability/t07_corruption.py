@@ -51,7 +51,7 @@ class Tally:
 
 
 def run(context: Context) -> Outcome:
-    outcome = Outcome()
+    outcome = context.outcome
     tally = Tally(outcome)
     with context.directory() as root, SimpleIndex() as index:
         place = Place(root, index)

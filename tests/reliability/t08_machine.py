@@ -20,7 +20,7 @@ BAR = "200 examples of 40 steps: every promise holds after every step"
 
 
 def run(context: Context) -> Outcome:
-    outcome = Outcome()
+    outcome = context.outcome
     examples, steps = context.count(200, 10), context.count(40, 20)
     error = machine(examples, steps, context.seed)
     outcome.expect(not error, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import os
 import resource
 import time
@@ -174,7 +175,7 @@ def damaged(draw: st.DrawFn, samples: list[bytes]) -> bytes:
 
 
 def run(context: Context) -> Outcome:
-    outcome = Outcome()
+    outcome = context.outcome
     slowest, most, total = 0.0, 0, 0
     with context.directory() as directory:
         for name, (work, samples) in targets(directory).items():
@@ -186,7 +187,8 @@ def run(context: Context) -> Outcome:
             total += int(counts["examples"])
             context.note(f"{name}: {counts}")
             outcome.expect(not counts["untyped"], f"{name}: {counts.get('error')}")
-            outcome.expect(counts["seconds"] < SECONDS, f"{name}: {counts['seconds']:.3f} s for one")
+            slow = f"{name}: {counts['seconds']:.3f} s for {counts.get('slow')}"
+            outcome.expect(counts["seconds"] < SECONDS, slow)
             outcome.expect(
                 counts["memory"] < MEMORY_KIB, f"{name}: {counts['memory'] / 1024:.0f} MiB for one"
             )
@@ -238,6 +240,11 @@ def _one(work: Callable[[bytes], object], data: bytes, counts: dict[str, float])
         untyped = 1
         counts["error"] = f"{type(error).__name__}: {error} for {data[:200]!r}"  # type: ignore[assignment]
     seconds = time.process_time() - begun
+    if seconds >= SECONDS and counts:
+        # Once more: a collection of garbage, or a neighbour in the caches, is no fault of the parser.
+        seconds = min(seconds, _again(work, data))
+        if seconds >= SECONDS:
+            counts["slow"] = repr(data)[:300]  # type: ignore[assignment]
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     if counts:
         counts["examples"] += 1
@@ -245,6 +252,13 @@ def _one(work: Callable[[bytes], object], data: bytes, counts: dict[str, float])
         counts["untyped"] += untyped
         counts["seconds"] = max(counts["seconds"], seconds)
         counts["memory"] = max(counts["memory"], grown)
+
+
+def _again(work: Callable[[bytes], object], data: bytes) -> float:
+    begun = time.process_time()
+    with contextlib.suppress(Exception):
+        work(data)
+    return time.process_time() - begun
 
 
 def _control(context: Context, outcome: Outcome) -> None:

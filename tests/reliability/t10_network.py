@@ -77,7 +77,7 @@ FAULTS: dict[str, tuple[Make, bool, set[str]]] = {
 
 
 def run(context: Context) -> Outcome:
-    outcome = Outcome()
+    outcome = context.outcome
     tried = most = 0
     slowest = 0.0
     with context.directory() as root:

@@ -20,8 +20,8 @@ from .programme import Context, Outcome
 
 TITLE = "the hook never breaks Python"
 BAR = (
-    "30 scenarios x installed CPythons: unset, exit codes and output are Python's own, no socket is asked; set, "
-    "the program runs or one line says why not"
+    "30 scenarios x installed CPythons: unset, exit codes and output are Python's own, no socket is asked; "
+    "set, the program runs or one line says why not"
 )
 
 PROGRAM = ("-c", "print('ran')")
@@ -147,10 +147,7 @@ SET: dict[str, Scenario] = {
     "set, another version": Scenario(serving(b"vsp\x09\x10\0\0\0\0"), **REFUSED),
     "set, an endless frame": Scenario(serving(b"vsp\x01\x10\xff\xff\xff\xff"), **REFUSED),
     "set, a refusal": Scenario(
-        serving(frame(protocol.ERROR, ["lock.syntax", "no\x1b[2J\nlock", "hint"])),
-        mode="1",
-        codes=REFUSED,
-        stdout="",
+        serving(frame(protocol.ERROR, ["lock.syntax", "no\x1b[2J\nlock", "hint"])), **REFUSED
     ),
     "set, a socket that all can reach": Scenario(open_to_all, **REFUSED),
     "set, a set that is gone": Scenario(lost_set, **REFUSED),
@@ -170,7 +167,7 @@ def _both(one: AbstractContextManager[object], other: AbstractContextManager[obj
 
 
 def run(context: Context) -> Outcome:
-    outcome = Outcome()
+    outcome = context.outcome
     tried = asked = 0
     found = interpreters()
     outcome.skipped += [f"CPython {v}: not on this machine" for v in SUPPORTED if v not in found]

@@ -31,7 +31,7 @@ while True:
 
 
 def run(context: Context) -> Outcome:
-    outcome = Outcome()
+    outcome = context.outcome
     seconds = context.count(180, 12)
     with context.directory() as root, SimpleIndex() as index:
         sandbox = Sandbox(root / "u", index=index.url)

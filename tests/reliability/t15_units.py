@@ -19,7 +19,7 @@ TESTS = ("tests/functional/test_units.py", "tests/unit/test_servicefiles.py", "t
 
 
 def run(context: Context) -> Outcome:
-    outcome = Outcome()
+    outcome = context.outcome
     command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *TESTS]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     summary = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr[-300:]

@@ -44,7 +44,7 @@ PLAIN_READS = {
 
 
 def run(context: Context) -> Outcome:
-    outcome = Outcome()
+    outcome = context.outcome
     files = [*sorted(ROOT.glob("sprawld/**/*.py")), *sorted(ROOT.glob("client/**/*.py"))]
     opens = 0
     for path in files:

@@ -21,7 +21,7 @@ __all__ = ["NEVER", "Refused", "ask", "call", "resolve", "start_daemon", "wait_u
 
 NEVER = {"VIRTUAL_SPRAWL_DAEMON": "never"}
 """Environment of a client that must not start a daemon by itself."""
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0
 
 
 class Refused(Exception):  # noqa: N818 - the word of the protocol
