@@ -14,7 +14,9 @@ after a restart.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 import marshal
 import os
 import stat
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from .model import PathSet
 
 __all__ = ["Check", "Ready", "ReadyTable", "check_of", "checks_hold"]
+
+log = logging.getLogger(__name__)
 
 Check = tuple[str, int, int, int]
 
@@ -144,14 +148,23 @@ class ReadyTable:
     # -- the shadow on disk; blocking, called off the event loop ------------------------------------
 
     def record(self, request: bytes, ready: Ready) -> None:
-        """Write the reply where the hook and the next daemon find it."""
+        """Write the reply where the hook and the next daemon find it.
+
+        Where that is not possible (a full disk, a directory that was removed) it is done without: the reply
+        is there all the same.
+        """
         blob = marshal.dumps((RECORD_FORMAT, ready.checks, ready.payload), 4)
         target = self._path(request)
         partial = target.with_name(f"{target.name}.{os.urandom(8).hex()}")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(blob)
-        partial.replace(target)
+        try:
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(blob)
+            partial.replace(target)
+        except OSError as error:
+            log.info("a reply is not recorded: %s", error.strerror)
+            with contextlib.suppress(OSError):
+                partial.unlink()
 
     def recall(self, request: bytes) -> Ready | None:
         """Return the recorded reply if it is whole, this user's own, and still true."""

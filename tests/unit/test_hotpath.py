@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import resource
 from typing import TYPE_CHECKING
 
 import pytest
@@ -122,3 +123,22 @@ def test_forgotten_sets_are_asked_for_again(lock: Path, tmp_path: Path) -> None:
     assert table.get(b"question") is not None
     table.forget_sets(["ab" * 32])
     assert table.get(b"question") is None
+
+
+@pytest.mark.parametrize("limit", [None, 10])
+def test_a_reply_that_cannot_be_recorded_is_one_all_the_same(
+    lock: Path, tmp_path: Path, limit: int | None
+) -> None:
+    """Its directory was removed; the disk is full (here: a limit on the size of files)."""
+    records = tmp_path / "replies"
+    table = ReadyTable(records)
+    if limit is not None:
+        records.mkdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (before[0] if limit is None else limit, before[1]))
+    try:
+        table.record(b"question", ready_for(lock))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert table.recall(b"question") is None
+    assert limit is None or list(records.iterdir()) == []
