@@ -124,8 +124,12 @@ def _unpack(suite: Suite, version: str, directory: Path, tree: Path, place: Work
     with tarfile.open(archive) as tar:
         tar.extractall(directory / "unpacked", filter="data")
     (top,) = (directory / "unpacked").iterdir()
+    kept = {name: (top / name).read_bytes() for name in suite.keep}
     for name in suite.without:
         shutil.rmtree(top / name, ignore_errors=True)
+    for name, content in kept.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_bytes(content)
     top.rename(tree)
 
 
