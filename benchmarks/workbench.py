@@ -150,8 +150,9 @@ class Workbench:
 
     def requirements(self, name: str) -> list[str]:
         """Return the pinned requirements of a reference set: `ds`, `web`, or a comma-separated list."""
-        path = DATA / f"{name}.txt"
-        return path.read_text().split() if path.exists() else name.split(",")
+        if "==" in name:
+            return name.split(",")
+        return (DATA / f"{name}.txt").read_text().split()
 
     @contextlib.contextmanager
     def index(self) -> Iterator[str]:

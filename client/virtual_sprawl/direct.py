@@ -17,6 +17,8 @@ Written without the import system in mind: this is the road of every warm start.
 import marshal
 import os
 
+from . import __version__
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Mapping, Optional, Tuple
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DIRECTORY", "FORMAT", "find_direct", "key_of", "name_of"]
 
-# The second number is the format of the set index.
-FORMAT = (1, 2)
+# This format, that of the set index, and the release: another one's sets are made anew once.
+FORMAT = (1, 2, __version__)
 DIRECTORY = "direct"
 
 # Hashing would take an extension module; two keys of one name only cost each other the short way.
