@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RUNS", "compiled_venv", "run"]
 
-RUNS = 25
+RUNS = 15
 PLOTLY = "plotly==5.5.0,tenacity==9.1.2,six==1.17.0"
 PROGRAMS = {
     "ds": ("import numpy", "import pandas", "import sklearn.linear_model", "import matplotlib.pyplot"),

@@ -29,14 +29,15 @@ def run(bench: Workbench, runs: int) -> dict[str, Any]:
     results: dict[str, Any] = {}
     bench.wheels(*(line for name in SETS for line in bench.requirements(name)))
     with bench.index() as address:
-        for place, directory in bench.places.items():
-            for name in SETS:
-                with tempfile.TemporaryDirectory(dir=directory) as scratch:
-                    new = _New(bench, Path(scratch), bench.project("uv", name, address))
-                    try:
-                        results[f"{name}, {place}"] = new.measure(min(runs, new.most))
-                    finally:
-                        new.home.stop()
+        # In memory, where a peer that makes a file for each module suffers least.
+        place, directory = list(bench.places.items())[-1]
+        for name in SETS:
+            with tempfile.TemporaryDirectory(dir=directory) as scratch:
+                new = _New(bench, Path(scratch), bench.project("uv", name, address))
+                try:
+                    results[f"{name}, {place}"] = new.measure(min(runs, new.most))
+                finally:
+                    new.home.stop()
     return results
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RUNS", "run"]
 
-RUNS = 5
+RUNS = 3
 WHEEL = "plotly==5.5.0"
 
 
