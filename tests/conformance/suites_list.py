@@ -26,6 +26,8 @@ class Suite:
     """The wheel has the tests."""
 
 
+_PLUGIN: Final = "lib/sqlalchemy/testing/plugin"
+
 SUITES: Final = (
     Suite("attrs", needs=("hypothesis", "cloudpickle")),
     Suite("click"),
@@ -55,10 +57,7 @@ SUITES: Final = (
             "test/engine/test_parseconnect.py",
         ),
         without=("lib",),
-        keep=tuple(
-            f"lib/sqlalchemy/testing/plugin/{name}.py"
-            for name in ("bootstrap", "plugin_base", "pytestplugin")
-        ),
+        keep=tuple(f"{_PLUGIN}/{name}.py" for name in ("bootstrap", "plugin_base", "pytestplugin")),
     ),
     Suite("zope-interface", tests=("zope.interface",), needs=("zope-event", "zope-testing"), in_wheel=True),
     Suite(
