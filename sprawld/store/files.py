@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import re
@@ -170,6 +169,9 @@ def remove_tree(name: str, dir_fd: int) -> None:
 
 def is_network(path: Path) -> bool:
     """Tell whether a path lies on a file system that other machines may share; False where unknown."""
+    # Asked once a daemon; workers, which start in the time of their imports, never do.
+    import ctypes
+
     try:
         library = ctypes.CDLL(None, use_errno=True)
         statfs = getattr(library, "statfs$INODE64", None) or library.statfs

@@ -187,7 +187,8 @@ def test_a_file_that_comes_for_ever_is_given_up(index: SimpleIndex, staging: Pat
     """The time is that of all attempts together, and what is late is not tried again."""
     index.script(index.file_path(NAME), faults.stalled(10), forever=True)
     assert refusal(locked(index), staging, index, limits=replace(LIMITS, file_seconds=0.3)) == "net.timeout"
-    assert index.requests[index.file_path(NAME)] == 1
+    # On a busy machine the time may be over before the request is out.
+    assert index.requests[index.file_path(NAME)] <= 1
 
 
 def test_a_host_that_swallows_connections(staging: Path) -> None:

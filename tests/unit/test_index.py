@@ -195,7 +195,7 @@ def test_a_page_that_comes_for_ever_is_given_up(index: SimpleIndex) -> None:
     """Idle time alone is no limit: a byte a second keeps it from running out."""
     index.script(PAGE, faults.dripping(3), forever=True)
     assert refusal(project(index), replace(LIMITS, page_seconds=0.3)) == "index.unreachable"
-    assert index.requests[PAGE] == 1
+    assert index.requests[PAGE] <= 1
 
 
 def test_refusals_of_the_transport_keep_their_code(index: SimpleIndex) -> None:
