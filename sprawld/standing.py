@@ -3,8 +3,8 @@
 Somebody may delete a directory of `wheels/` by hand, and a repair that was killed between its two renames has
 taken an entry away without bringing the sound one. The set and its ready reply look untouched then.
 
-1. A directory changes whenever a name in it comes or goes. So one stat of `wheels/` says that all that stood
-   still stands, and only after a change the entries of a set are looked for, once.
+1. A directory changes whenever a name in it comes or goes. So a stat of `wheels/` and one of `bundles/` say
+   that all that stood still stands, and only after a change what a set needs is looked for, once.
 2. What is inside an entry is `verify`'s to find.
 """
 
@@ -24,20 +24,20 @@ _SETS_KNOWN = 4096
 
 
 class Standing:
-    """Remembers for each set in which state of `wheels/` its entries were all there."""
+    """Remembers for each set in which state of `wheels/` and `bundles/` all that it needs was there."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._wheels = str(store.root / "wheels")
-        self._seen: dict[str, tuple[int, int, int]] = {}
+        self._places = [str(store.root / kind) for kind in ("wheels", "bundles")]
+        self._seen: dict[str, list[tuple[int, int, int]]] = {}
 
     def stands(self, digest: str) -> bool:
-        """Tell whether every entry of a set is there; blocks for one stat, or some after a change."""
+        """Tell whether every entry and bundle of a set is there; blocks for two stats, or more."""
         try:
-            found = os.stat(self._wheels)  # noqa: PTH116 - the hot path's own call
+            found = [os.stat(place) for place in self._places]  # noqa: PTH116 - the hot path's own call
         except OSError:
             return False
-        state = (found.st_ino, found.st_ctime_ns, found.st_nlink)
+        state = [(one.st_ino, one.st_ctime_ns, one.st_nlink) for one in found]
         if self._seen.get(digest) == state:
             return True
         references = read_references(self._store.set_path(digest))

@@ -4,7 +4,7 @@ It sits in `sys.path_hooks`, so that PathFinder stays in charge: the order of sy
 packages are merged over all entries, and everything that asks PathFinder, pkgutil or importlib.metadata sees
 the set as it sees any directory.
 
-1. It claims the set's site-packages, directories below it, and directories below the store's `wheels/`;
+1. It claims the set's site-packages, directories below it, and those below `wheels/` and `bundles/`;
    everything else is left to the next hook.
 2. Top-level names are answered from the set index, names below from the pack of the entry they lie in. A
    directory that no pack knows is listed once: nothing in the store ever changes while a process runs.

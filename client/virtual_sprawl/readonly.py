@@ -21,7 +21,8 @@ _LINE = (
 
 def tell(error: "Optional[BaseException]", directory: str) -> None:
     """Write a line to stderr if an error, or one that led to it, is about a file of the set `directory`."""
-    below = (directory + "/", os.path.dirname(os.path.dirname(directory)) + "/wheels/")
+    store = os.path.dirname(os.path.dirname(directory))
+    below = (directory + "/", store + "/wheels/", store + "/bundles/")
     for one in _chain(error):
         if isinstance(one, OSError) and one.errno in _REFUSALS:
             for name in (one.filename, one.filename2):

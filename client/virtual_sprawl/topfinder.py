@@ -113,7 +113,8 @@ class Entrance:
         path = path.rstrip("/")
         if path == self.site_packages:
             return TopFinder(path, self, details)
-        below = self.site_packages + "/", self.directory.rpartition("/sets/")[0] + "/wheels/"
+        store = self.directory.rpartition("/sets/")[0]
+        below = self.site_packages + "/", store + "/wheels/", store + "/bundles/"
         if path.startswith(below) and "/../" not in path + "/":
             index = self.index()
             if index is not None:
