@@ -186,7 +186,7 @@ def look(
         looked.whole = _whole(looking)
         for packs in (False, True):
             if packs:
-                place.packs_are_made()
+                place.packs_are_made(lock.path, python)
                 clock.lap("packs")
             list(
                 pool.map(

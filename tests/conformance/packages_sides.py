@@ -147,12 +147,17 @@ class Workplace:
         # What is left of a prefix that was wrapped.
         return Ran(status, output.replace("/.cache/virtual-s", "/.venvs/virtual-s"))
 
-    def packs_are_made(self) -> dict[str, Any]:
-        """Wait until the daemon has made all packs that it has to make, and return its count of them."""
+    def packs_are_made(self, lock: Path, python: Path) -> None:
+        """Wait until the daemon has made all packs of a lock's entries."""
         while True:
-            packs: dict[str, Any] = self.user.status()["packs"]
+            try:
+                packs: dict[str, Any] = self.user.status()["packs"]
+            except AssertionError:
+                # Another shard ended, and stopped it; the next one makes what is missing.
+                self.path_set(lock, python)
+                continue
             if not packs["waiting"]:
-                return packs
+                return
             time.sleep(0.5)
 
     def hook(self, python: Path, library: str) -> dict[str, str]:
