@@ -53,7 +53,7 @@ class Roads:
         return python
 
     def run(self, road: str, python: Path, *words: str | Path, **options: Any) -> str:
-        """Run by a road in the project, and return what was printed; `words` begin with a script, -c, -m or -."""
+        """Run by a road in the project and return what was printed; `words`: a script or -c or -m or "-"."""
         options = {"cwd": self.project} | options
         if road == "run":
             return self.sandbox.sprawl("run", "--python", python, *words, **options).stdout
