@@ -109,7 +109,20 @@ def _script(word: str) -> str:
         if not os.path.exists(word):
             fail(EXIT_NOT_FOUND, "sprawl: can't open file %r [script.not-found]; hint: check the path" % word)
         return word
-    return ""
+    return word if "/" in word and _is_script(word) else ""
+
+
+def _is_script(path: str) -> bool:
+    """Tell whether a file whose name does not say so is a script: a link to one, or `#!... sprawl run`."""
+    if os.path.realpath(path).endswith(".py"):
+        return True
+    try:
+        with open(path, "rb") as file:
+            line = file.readline(256)
+    except OSError:
+        return False
+    # Executed as a command it would come back here, for ever.
+    return line.startswith(b"#!") and any(os.path.basename(word) == b"sprawl" for word in line[2:].split())
 
 
 def _execute(directory: str, target: "list[str]", is_script: bool, quiet: bool) -> "NoReturn":
