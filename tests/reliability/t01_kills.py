@@ -72,6 +72,7 @@ class Stage:
         self.lock = self.project / "requirements.txt"
         self.code = parts_code(WHEELS)
         self.again: list[float] = []
+        self.processor: list[float] = []
         self.kills = self.torn = self.wrong = self.left = 0
         self.daemon = self.restart()
         begun = time.monotonic()
@@ -86,6 +87,7 @@ class Stage:
         assert daemon is not None
         call(self.sandbox, "status")
         self.again.append(time.monotonic() - begun)
+        self.processor.append(processor_seconds(daemon.pid))
         left = before & set(self.staged())
         self.left += len(left)
         self.outcome.expect(not left, f"left in tmp/: {sorted(left)[:3]}")
@@ -138,6 +140,12 @@ class Stage:
         return start_daemon(self.sandbox, "--enable-failpoints", env=variable)
 
 
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process took so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def run(context: Context) -> Outcome:
     outcome = context.outcome
     with context.directory() as root, SimpleIndex() as index:
@@ -148,31 +156,35 @@ def run(context: Context) -> Outcome:
             if number % 25 == 24:
                 context.note(f"{number + 1} random kills, {len(outcome.failures)} failures")
         at_random, reached = stage.kills, 0
+        show(outcome, stage, at_random, reached)
         for point in POINTS:
             for _ in range(context.count(20, 1)):
                 reached += kill_at(stage, context, point)
+            show(outcome, stage, at_random, reached)
             context.note(f"{point}: {reached} reached, {len(outcome.failures)} failures")
-        again = percentile(stage.again, 0.95)
         stage.kill()
-        outcome.figures = {
-            "kills at random moments": at_random,
-            "kills at failpoints": f"{reached} at {len(POINTS)} points",
-            "torn entries": stage.torn,
-            "wrong sets or failed runs afterwards": stage.wrong,
-            "left in tmp/ after a restart": stage.left,
-            "serving again": f"p50 {percentile(stage.again, 0.5) * 1000:.0f} ms, p95 {again * 1000:.0f} ms "
-            f"from exec to the reply to a status question, {len(stage.again)} restarts",
-            "beside uv": f"{stage.torn + stage.wrong} after {at_random} kills at random moments",
-        }
         outcome.expect(reached == context.count(20, 1) * len(POINTS), "not every failpoint was reached")
-        outcome.expect(again < 0.3 or not context.full, f"serving again takes {again * 1000:.0f} ms")
-        control(
-            outcome,
-            context,
-            root / "control",
-            [root / f"part{n}-1.0-py3-none-any.whl" for n in range(WHEELS)],
-        )
+        again = percentile(stage.again, 0.95)
+        outcome.expect(again < 0.3 or not context.full, f"serving again takes {again * 1000:.0f} ms (p95)")
+        wheels = [root / f"part{n}-1.0-py3-none-any.whl" for n in range(WHEELS)]
+        control(outcome, context, root / "control", wheels)
     return outcome
+
+
+def show(outcome: Outcome, stage: Stage, at_random: int, reached: int) -> None:
+    """Fill in the figures as they are now."""
+    wall = [percentile(stage.again, part) * 1000 for part in (0.5, 0.95)]
+    processor = [percentile(stage.processor, part) * 1000 for part in (0.5, 0.95)]
+    outcome.figures = {
+        "kills at random moments": at_random,
+        "kills at failpoints": f"{reached} at {len(POINTS)} points",
+        "torn entries": stage.torn,
+        "wrong sets or failed runs afterwards": stage.wrong,
+        "left in tmp/ after a restart": stage.left,
+        "serving again, from exec to the reply to a status question": f"p50 {wall[0]:.0f} ms, p95 "
+        f"{wall[1]:.0f} ms; of them processor time p50 {processor[0]:.0f} ms, p95 {processor[1]:.0f} ms",
+        "beside uv": f"{stage.torn + stage.wrong} after {at_random} kills at random moments",
+    }
 
 
 def random_kill(stage: Stage, context: Context) -> None:
@@ -203,12 +215,10 @@ def kill_at(stage: Stage, context: Context, point: str) -> bool:
         stage.recover(point)
         return scene == OPEN and daemon is None
     if scene in (INSTALL, STOP):
-        client = stage.client()
-        if scene == STOP:
-            stage.check_client(client, point)
+        # Where the machine is slow, what was published is made durable while the client still waits.
+        stage.check_client(stage.client(), point, may_fail=True)
+        if scene == STOP and daemon.poll() is None:
             daemon.send_signal(signal.SIGTERM)
-        else:
-            stage.check_client(client, point, may_fail=True)
     else:
         command = ("gc", "--max-age", "0") if scene == COLLECT else ("verify", "--all", "--repair")
         if scene == COLLECT:
