@@ -26,6 +26,7 @@ from .commands import run_command
 from .config import load_config
 from .errors import RequestError, SprawlError
 from .listen import Listener, daemon_lock
+from .memory import be_sparing
 from .parts import Parts
 from .pathsets.setcheck import describe_set
 from .request import ResolveRequest
@@ -139,6 +140,7 @@ async def serve(arguments: argparse.Namespace, environ: dict[str, str]) -> int:
 async def _serve(arguments: argparse.Namespace, environ: dict[str, str], ready: ReadyPipe) -> int:
     if arguments.enable_failpoints and environ.get(FAILPOINT):
         failpoints.enable(environ[FAILPOINT])
+    be_sparing()
     config = load_config(environ)
     inherited = service.inherited_socket()
     # A service manager's daemon takes over from one that a client started; among equals the first stays.

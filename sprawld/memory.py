@@ -9,7 +9,22 @@ from __future__ import annotations
 import ctypes
 import gc
 
-__all__ = ["give_back"]
+__all__ = ["be_sparing", "give_back"]
+
+_M_ARENA_MAX = -8
+"""Of mallopt(3): how many heaps threads may have between them."""
+
+
+def be_sparing() -> None:
+    """Let all threads share one heap; to be called before there are any.
+
+    Each would get a heap of its own, and leave holes in it. They hardly compete: Python's own lock decides.
+    """
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+    except AttributeError:
+        return
+    set_option(_M_ARENA_MAX, 1)
 
 
 def give_back() -> None:

@@ -265,6 +265,7 @@ class Parts:
         if self.server.busy:
             self.loop.call_soon_threadsafe(self._later, "trim", TRIM_DELAY_SECONDS, self._give_back)
         else:
+            asyncio.run_coroutine_threadsafe(self.transport.rest(), self.loop).result()
             give_back()
 
     def _keep_budget(self) -> None:

@@ -94,6 +94,7 @@ class Transport:
         self._settings: NetworkSettings | None = None
         self._tls: dict[bool, ssl.SSLContext] = {}
         self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
+        self._under_way = 0
         self._requests = 0
         self._redirects = 0
 
@@ -105,6 +106,12 @@ class Transport:
                 if settings.keyring:
                     self._keyring = Keyring(self._environ)
                 self._settings = settings
+
+    async def rest(self) -> None:
+        """Close all connections and forget what the next request loads again, unless one is under way."""
+        if not self._under_way and not self._loading.locked():
+            self._settings, self._tls = None, {}
+            await self.close()
 
     async def close(self) -> None:
         """Close all connections."""
@@ -130,6 +137,17 @@ class Transport:
 
         `headers` go to every host on the way and must not hold secrets. Raises FetchError or Transient.
         """
+        self._under_way += 1
+        try:
+            async with self._follow(url, headers, settings) as reply:
+                yield reply
+        finally:
+            self._under_way -= 1
+
+    @asynccontextmanager
+    async def _follow(
+        self, url: str, headers: Mapping[str, str], settings: IndexSettings
+    ) -> AsyncIterator[Reply]:
         await self.prepare()
         for _ in range(self._limits.redirects + 1):
             response = await self._hop(url, headers, settings)
