@@ -46,6 +46,8 @@ class Package:
     scripts: int = 0
     packed: int = 0
     """Modules that came from packs, in the run with packs."""
+    hook: bool = False
+    """It was also imported by the base interpreter, turned into the set by the start-up hook."""
     varies: bool = False
     """It was the same only when tried again."""
     different: list[str] = field(default_factory=list)
@@ -138,6 +140,7 @@ class _Look:
         if packs:
             package.different += self.imports(package, modules)
             if self.hook is not None:
+                package.hook = True
                 package.different += self.imports(package, modules, hook=True)
             return
         package.modules = len(modules)

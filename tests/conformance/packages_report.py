@@ -38,6 +38,8 @@ class Summary:
     modules: int = 0
     raising: int = 0
     scripts: int = 0
+    hooked: int = 0
+    """Packages asked for that the start-up hook was tried with."""
     varying: set[str] = field(default_factory=set)
 
     def add(self, package: Mapping[str, Any]) -> None:
@@ -53,6 +55,7 @@ class Summary:
         if not package["asked"]:
             self.further.add(name)
             return
+        self.hooked += package["hook"]
         unknown = any(not reason for _, reason in reasons)
         chosen = self.different if unknown else self.explained if reasons else self.equal
         chosen[name] = str(package["version"])
@@ -102,6 +105,7 @@ def _figures(summaries: Sequence[Summary]) -> str:
             len(summary.further),
             f"{summary.modules} ({summary.raising} raise, the same)",
             summary.scripts,
+            summary.hooked,
         )
         for summary in summaries
     ]
@@ -111,9 +115,10 @@ def _figures(summaries: Sequence[Summary]) -> str:
         "explained",
         "different",
         "left out",
-        "further packages",
+        "further",
         "modules",
         "scripts",
+        "by hook",
     )
     varying = sorted(set().union(*(summary.varying for summary in summaries)))
     text = ", ".join(varying) or "none"
@@ -204,8 +209,8 @@ same, in a fresh process each time:
 
 - import of every top-level module, and of the first ones below namespaces: outcome (with the exception's
   type and text), the modules it brings into `sys.modules`, their files and package directories, what is
-  printed; in the set's own Python without packs, with packs, and in the base interpreter by the start-up
-  hook;
+  printed; in the set's own Python without packs and with packs, and (*by hook*: with `--hook`) in the
+  base interpreter that the start-up hook turns into the set;
 - `importlib.metadata`: version, metadata, requirements, entry points, files with their sizes and whether
   they can be executed; where the import system finds every module of the distribution;
 - each script, with `--help` and with `--version`: exit status and output;

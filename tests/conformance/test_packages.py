@@ -62,7 +62,8 @@ def test_the_list_is_whole_and_the_slice_is_of_it() -> None:
 
 
 def test_the_document_tells_what_differs_and_why(tmp_path: Path) -> None:
-    package = {"name": "pip", "version": "1", "asked": True, "modules": 2, "raising": 0, "scripts": 3}
+    package = {"name": "pip", "version": "1", "asked": True, "modules": 2, "raising": 0}
+    package |= {"scripts": 3, "hook": False}
     document = {
         "python": "3.13",
         "lacking": {"gone": "no wheel at https://user:secret@index.test/simple/gone or /home/someone/wheels"},
@@ -81,6 +82,6 @@ def test_the_document_tells_what_differs_and_why(tmp_path: Path) -> None:
     assert summary.unexplained == ["3.13 one: import one: broken"]
     assert (set(summary.equal), set(summary.explained), set(summary.different)) == ({"two"}, {"pip"}, {"one"})
     text = report([document], [])
-    assert "| 3.13 | 1 | 1 | 1 | 1 | 0 | 6 (0 raise, the same) | 9 |" in text
+    assert "| 3.13 | 1 | 1 | 1 | 1 | 0 | 6 (0 raise, the same) | 9 | 0 |" in text
     assert "| 3.13 | gone | no wheel at ... or ... |" in text
     assert "secret" not in text
