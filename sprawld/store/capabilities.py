@@ -33,7 +33,8 @@ class Capabilities:
 def probe(store: Store) -> Capabilities:
     """Try it out; StoreError `disk.full`, `store.unwritable`."""
     with store.staging("probe-") as staged, files.writing(f"the store {store.root}"):
-        (staged / "file").write_bytes(b"x" * 4096)
+        with os.fdopen(os.open(staged / "file", files.CREATE, 0o600), "wb") as file:
+            file.write(b"x" * 4096)
         room = os.statvfs(staged)
         return Capabilities(
             hard_links=_links(str(staged)),
@@ -53,7 +54,10 @@ def _links(directory: str) -> bool:
 
 
 def _clones(directory: str) -> bool:
-    with open(f"{directory}/file", "rb") as source, open(f"{directory}/clone", "xb") as target:
+    with (
+        os.fdopen(os.open(f"{directory}/file", files.READ), "rb") as source,
+        os.fdopen(os.open(f"{directory}/clone", files.CREATE, 0o600), "wb") as target,
+    ):
         try:
             fcntl.ioctl(target, _FICLONE, source.fileno())
         except OSError:
