@@ -261,6 +261,12 @@ class Home:
         remove(self.root)
         self.root.mkdir(parents=True, mode=0o700)
 
+    def wait_for_packs(self) -> None:
+        """Wait until the daemon has made all packs."""
+        give_up = time.monotonic() + SETTLE_SECONDS
+        while self.ctl("status")["packs"]["waiting"] and time.monotonic() < give_up:
+            time.sleep(1)
+
     def settle(self, *words: str | Path, cwd: Path) -> None:
         """Run `sprawl run WORDS` until all packs are made and a start need not ask any more."""
         give_up = time.monotonic() + SETTLE_SECONDS
