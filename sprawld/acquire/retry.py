@@ -64,8 +64,9 @@ def retry_after_seconds(value: str | None) -> float | None:
     """Return the seconds of a Retry-After header, given as a number or a date (RFC 9110, 10.2.3)."""
     if not value:
         return None
-    if value.strip().isdecimal():
-        return float(value)
+    # float() and strip() do not agree on what is white space.
+    if (number := value.strip()).isdecimal():
+        return float(number)
     # Imported here: few hosts send a date, and the module brings a mail parser with it.
     from email.utils import parsedate_to_datetime
 

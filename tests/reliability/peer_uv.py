@@ -211,6 +211,6 @@ def _power(context: Context, outcome: Outcome, root: Path) -> None:
     finally:
         disk.unmount()
     outcome.figures["T2: wrong bytes in what is used after a power cut"] = (
-        f"{torn} environments ({files} files) after {cuts} cuts; after {refused} of them, emptied files in the cache "
-        "made the next install fail"
+        f"{torn} environments ({files} files) after {cuts} cuts; after {refused} of them, emptied files in "
+        "the cache made the next install fail"
     )

@@ -286,7 +286,7 @@ def test_pauses() -> None:
 
 
 def test_retry_after() -> None:
-    assert retry_after_seconds("120") == 120.0
+    assert retry_after_seconds("120") == retry_after_seconds(" 120\x1d") == 120.0
     assert retry_after_seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
     later = retry_after_seconds("Wed, 21 Oct 2099 07:28:00 GMT")
     assert later is not None
