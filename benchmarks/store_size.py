@@ -1,9 +1,9 @@
 """What ten projects take that share four fifths of their packages, against ten environments made by uv.
 
-Claim: a quarter of the bytes and 0.15 of the inodes of environments that share nothing and have bytecode as
-pip makes them: those are uv's, by apparent sizes and with every name counted, after it has compiled them. uv
-itself hard-links from its cache and compiles nothing: so it is shown as the disk has it, too, each inode once,
-cache included. Our packs are bytecode.
+Claim: a quarter of the bytes and 0.15 of the inodes of environments that share nothing and have bytecode,
+as pip makes them: those are uv's, by apparent sizes and with every name counted, after it has compiled them.
+uv itself hard-links from its cache and compiles nothing: so it is shown as the disk has it, too, each inode
+once, cache included. Our packs are bytecode.
 """
 
 from __future__ import annotations
