@@ -15,6 +15,9 @@ INSTALLER_FILES = re.compile(
 )
 """Each installer writes its own."""
 
+OUR_PACKAGES = ("_virtual_sprawl", "virtual_sprawl")
+"""The client, as a set and as the start-up hook have it."""
+
 _CACHED = re.compile(r"(^|/)__pycache__/")
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
 _CLOCK = re.compile(r"\b\d\d:\d\d:\d\d(?:[.,]\d+)?\b")
@@ -69,6 +72,7 @@ def import_differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> li
         # What was loaded at start is not brought by an import; the start-up file of a set needs a little.
         missing = they["modules"].keys() - we["modules"].keys() - set(ours["start"])
         surplus = we["modules"].keys() - they["modules"].keys() - set(theirs["start"])
+        surplus = {key for key in surplus if key.partition(".")[0] not in OUR_PACKAGES}
         if missing:
             lines.append(f"import {name}: lacks {_some(missing)} in sys.modules")
         if surplus:

@@ -217,9 +217,9 @@ same, in a fresh process each time:
 - the environment as a whole: distributions, entry points, `packages_distributions()`,
   `pkgutil.iter_modules()`, commands, data files, `sys.path`, prefixes, `sysconfig` paths.
 
-Paths are compared from the prefix on; what installers write of their own (INSTALLER, REQUESTED, RECORD,
-direct_url.json, the text of generated scripts) is left out. *Explained* means that there is a
-difference, and a reason; both are below.
+Paths are compared from the prefix on. What installers write of their own (INSTALLER, REQUESTED, RECORD,
+direct_url.json, the text of generated scripts) and this program's own modules are left out. *Explained*
+means that there is a difference, and a reason; both are below.
 *Further* packages were compared because one of the 300 needs them.
 """
 
