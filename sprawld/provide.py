@@ -140,7 +140,7 @@ class Provider:
             version=origin.version,
             source=Source(kind="registry", index=origin.index),
         )
-        staging = await asyncio.to_thread(self._store.new_staging, "wheel-")
+        staging = await self._new_staging("wheel-")
         try:
             try:
                 located = await self._index.locate(pin, artifact, settings)
@@ -219,7 +219,7 @@ class Provider:
     async def _fetch_and_unpack(
         self, artifact: Artifact, settings: IndexSettings, pin: Pin | None, transfer: Transfer
     ) -> Digest:
-        staging = await asyncio.to_thread(self._store.new_staging, "wheel-")
+        staging = await self._new_staging("wheel-")
         try:
             failpoint("fetch.created")
             fetched = await self._fetch(artifact, staging, settings, pin, transfer)
@@ -251,10 +251,23 @@ class Provider:
         transfer.total = transfer.done = fetched.size
         return fetched
 
+    async def _new_staging(self, prefix: str) -> Path:
+        """Return a directory in tmp/, the caller's; one whose caller is cancelled meanwhile goes at once."""
+        making = asyncio.ensure_future(asyncio.to_thread(self._store.new_staging, prefix))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(self._unwanted)
+            raise
+
+    def _unwanted(self, making: asyncio.Future[Path]) -> None:
+        if not making.cancelled() and making.exception() is None:
+            self._store.remove(making.result())
+
     async def _unpack(self, fetched: Fetched, filename: str) -> Path:
         """Return a directory in tmp/ that can be published; it is the caller's."""
         name = filename.partition("-")[0]
-        entry = await asyncio.to_thread(self._store.new_staging, "entry-")
+        entry = await self._new_staging("entry-")
         try:
             await self._workers.unpack(
                 UnpackJob(
