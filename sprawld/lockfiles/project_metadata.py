@@ -278,6 +278,8 @@ def _sound_entry_points(
         is_script = group in _SCRIPTS.values()
         if (
             reference is None
+            # White space between its parts may be a line's end, which would begin another one in the file.
+            or not value.isprintable()
             or (is_script and not reference["attribute"])
             or not _GROUP.fullmatch(group)
             or not _is_name(name)

@@ -253,6 +253,8 @@ UNSOUND = [
     '[project.scripts]\n"[x" = "demo_app:main"',
     '[project.entry-points."a]\\n[console_scripts"]\nx = "demo_app:main"',
     '[project.entry-points.acme]\nx = "demo_app:main\\nevil = x:y"',
+    '[project.entry-points.acme]\nx = "demo_app:main\\n[pytest11]"',
+    '[project.entry-points.acme]\nx = "demo_app:main [a\\nb]"',
     '[project.entry-points.acme]\nx = "../demo_app"',
 ]
 
