@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Layout", "find_layout"]
 
 _START_UP: Final = ("sitecustomize", "usercustomize")
+_START_UP_FILES: Final = tuple(f"{module}{suffix}" for module in _START_UP for suffix in ("", ".py", ".pyc"))
 _NO_STEPS: Final = frozenset({"version", "vcs"})
 """Build hooks of hatch that write a version and nothing else."""
 
@@ -69,16 +70,15 @@ def _checked(tree: SourceTree, found: Layout) -> Layout:
             tree.note(f"{shown(repr(relative))} is not a directory of the project")
         elif not tree.is_safe(path):
             tree.note(f"{shown(repr(relative))} can be written by others")
-        elif any(tree.is_file(f"{relative}/{module}.py") or tree.is_directory(f"{relative}/{module}")
-                 for module in _START_UP):  # fmt: skip
+        elif _has_start_up(tree, path):
             # It would run in every process of the set, before the program can say anything.
             tree.note(
                 f"{shown(repr(relative))} has a start-up module ({' or '.join(_START_UP)}), move it away"
             )
         else:
             sound.paths[path] = None
-        for module in _START_UP:
-            tree.watch(f"{relative}/{module}.py")
+        for file in _START_UP_FILES:
+            tree.watch(f"{relative}/{file}")
     for name, relative in found.links.items():
         path = tree.inside(relative)
         exists = tree.is_directory(relative) or tree.is_file(relative)
@@ -87,6 +87,14 @@ def _checked(tree: SourceTree, found: Layout) -> Layout:
         else:
             sound.links[name] = path
     return sound
+
+
+def _has_start_up(tree: SourceTree, path: str) -> bool:
+    """Tell whether a directory of the tree has a module, of whatever kind, that `site` would import."""
+    return any(os.path.lexists(f"{path}/{file}") for file in _START_UP_FILES) or any(
+        child.endswith(".so") and child.partition(".")[0] in _START_UP
+        for child in tree.children(os.path.relpath(path, tree.root))
+    )
 
 
 def _guess(tree: SourceTree, found: Layout, name: str, bases: Iterable[str] = ("src", ".")) -> bool:

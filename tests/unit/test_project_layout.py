@@ -198,7 +198,15 @@ def test_a_link_inside_the_project_is_followed_once(tmp_path: Path) -> None:
     assert relative_paths(project, look(project)) == ["code"]
 
 
-@pytest.mark.parametrize("module", ["sitecustomize.py", "usercustomize/__init__.py"])
+START_UP = [
+    "sitecustomize.py",
+    "usercustomize/__init__.py",
+    "sitecustomize.pyc",
+    "usercustomize.cpython-311-x86_64-linux-gnu.so",
+]
+
+
+@pytest.mark.parametrize("module", START_UP)
 def test_a_directory_with_a_start_up_module_is_not_put_on_the_path(tmp_path: Path, module: str) -> None:
     project = write_tree(tmp_path, {"pyproject.toml": pyproject("uv"), "src/demo_app.py": ""})
     assert relative_paths(project, look(project)) == ["src"]
@@ -206,7 +214,14 @@ def test_a_directory_with_a_start_up_module_is_not_put_on_the_path(tmp_path: Pat
     found = look(project)
     assert found.overlay is None
     assert "start-up module" in found.obstacle
-    assert project / "src/sitecustomize.py" in found.watched
+    appearing = ("sitecustomize", "sitecustomize.py", "usercustomize.pyc")
+    assert {project / "src" / name for name in appearing} <= {*found.watched}
+
+
+def test_a_start_up_module_that_is_a_link_out_of_the_project_is_one(tmp_path: Path) -> None:
+    project = write_tree(tmp_path / "p", {"pyproject.toml": pyproject("uv"), "src/demo_app.py": ""})
+    (project / "src" / "sitecustomize.py").symlink_to(tmp_path / "elsewhere.py")
+    assert "start-up module" in look(project).obstacle
 
 
 def test_what_others_can_write_is_not_put_on_the_path(tmp_path: Path) -> None:
