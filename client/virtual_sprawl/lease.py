@@ -21,8 +21,8 @@ _STAMP_SECONDS = 3600.0
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-def take_lease(directory: str) -> None:
-    """Hold the set in `directory` until this process and its forks end.
+def take_lease(directory: str) -> int:
+    """Hold the set in `directory` until this process and its forks end; return the descriptor that does.
 
     Waits for the moment in which gc itself holds the lock. Raises OSError when the set is not there (any
     more): then it has to be asked for again.
@@ -54,7 +54,8 @@ def take_lease(directory: str) -> None:
         except OSError:
             pass  # a read-only file system
     try:
-        fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
+        high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
     except OSError:
-        return  # a limit on open files below that number: the small one has to do
+        return descriptor  # a limit on open files below that number: the small one has to do
     os.close(descriptor)
+    return high

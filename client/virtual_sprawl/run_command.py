@@ -177,42 +177,20 @@ def _command(bin_directory: str, name: str, quiet: bool) -> str:
 
 
 def _hold_lease(directory: str) -> None:
-    """Keep the set from gc until the program takes its own lease, and for life if it never does."""
-    import fcntl
+    """Keep the set from gc until the program takes its own lease, and for life if it never does.
+
+    It also tells of the use: a program that is not Python would not, and no daemon may have been asked.
+    """
+    from . import lease
 
     try:
-        descriptor = _open_lease(directory + "/lease")
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-        except OSError:
-            pass  # no locks here at all: gc finds that out too, and collects nothing
-        try:
-            # Far from the small numbers that programs expect to get for their own files.
-            high = fcntl.fcntl(descriptor, fcntl.F_DUPFD, 200)
-        except OSError:
-            # Where that many are not allowed (ulimit -n), a small one has to do.
-            high = descriptor
-        else:
-            os.close(descriptor)
-        os.set_inheritable(high, True)
+        os.set_inheritable(lease.take_lease(directory), True)
     except OSError as error:
         fail(
             EXIT_REFUSED,
             "sprawl: cannot hold %s: %s [store.damaged]; hint: run the command again"
-            % (directory, error.strerror),
+            % (directory, error.strerror or error),
         )
-
-
-def _open_lease(path: str) -> int:
-    flags = os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        # Some network file systems lock only descriptors that can be written to.
-        return os.open(path, os.O_RDWR | flags)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        # A read-only file system: what lies on it cannot be collected.
-        return os.open(path, os.O_RDONLY | flags)
 
 
 def sync(arguments: "list[str]", options: Options) -> "NoReturn":
@@ -222,6 +200,7 @@ def sync(arguments: "list[str]", options: Options) -> "NoReturn":
     if not os.path.isdir(start):
         raise UsageError("%s is not a directory" % start)
     digest, directory = _realise(options, os.path.realpath(start))
+    _hold_lease(directory)
     if options.json:
         import json
 

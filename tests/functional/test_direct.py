@@ -265,3 +265,17 @@ def test_the_daemon_writes_a_record_when_nothing_is_left_to_do(
         lock.write("# changed\n")
     assert sandbox.sprawl("run", project / "script.py").stdout == expected
     assert sandbox.status()["requests"] == served + 3
+
+
+@pytest.mark.parametrize("arguments", [("run", "-q", "true"), ("sync",)])
+def test_a_command_that_is_not_python_tells_of_the_use(
+    sandbox: Sandbox, index: SimpleIndex, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    path = build_wheel(tmp_path, "alpha", "1.0", {"alpha/__init__.py": ""})
+    index.add(path)
+    project = sandbox.project("one", {}, [f"alpha==1.0 --hash=sha256:{index.sha256(path.name)}"])
+    lease = Path(sandbox.sprawl("sync", "--print-path", cwd=project).stdout.strip(), "lease")
+    os.utime(lease, (0, 0))
+    started = time.time()
+    sandbox.sprawl(*arguments, cwd=project)
+    assert lease.stat().st_mtime >= started - 1
