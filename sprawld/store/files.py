@@ -83,12 +83,15 @@ def open_directory(path: Path | str, *, dir_fd: int | None = None) -> Iterator[i
 
 
 @contextlib.contextmanager
-def writing(what: str) -> Iterator[None]:
-    """Turn an OSError into StoreError: `disk.full`, or `store.unwritable` for every other reason."""
+def writing(what: str, place: Path | None = None) -> Iterator[None]:
+    """Turn an OSError into StoreError: `disk.full`, or `store.unwritable` for every other reason.
+
+    A full disk is told with what is left on that of `place`.
+    """
     try:
         yield
     except OSError as error:
-        raise describe(error, what) from error
+        raise describe(error, what, place) from error
 
 
 def is_full(error: OSError) -> bool:
@@ -96,12 +99,16 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
-def describe(error: OSError, what: str) -> StoreError:
+def describe(error: OSError, what: str, place: Path | None = None) -> StoreError:
     """Return the StoreError for a failed write; `what` is the thing, as in "the store /x"."""
     reason = error.strerror or type(error).__name__
     if is_full(error):
+        left = ""
+        with contextlib.suppress(OSError):
+            found = os.statvfs(place) if place is not None else None
+            left = f"; {found.f_bavail * found.f_frsize} bytes are free" if found else ""
         hint = "free some space, or run `sprawlctl gc`"
-        return StoreError("disk.full", f"{what} cannot be written: {reason}", hint=hint)
+        return StoreError("disk.full", f"{what} cannot be written: {reason}{left}", hint=hint)
     return StoreError("store.unwritable", f"{what} cannot be written: {reason}")
 
 

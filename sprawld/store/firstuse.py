@@ -126,7 +126,7 @@ class FirstUse:
             "version": version,
             "files": [_entry(artifact) for artifact in artifacts],
         }
-        with files.writing(f"the first-use record of {name} {version}"):
+        with files.writing(f"the first-use record of {name} {version}", self._staging):
             text = json.dumps(content, indent=1).encode("ascii")
             files.write_atomic(self._file(release), text, self._staging)
 

@@ -71,7 +71,7 @@ class Origins:
             "index": origin.index and files.without_secrets(origin.index),
         }
         staged = self._staging / files.random_name("origin")
-        with files.writing(f"the origin of {origin.filename}"):
+        with files.writing(f"the origin of {origin.filename}", self._staging):
             # A store that was made before there were origins, or that was removed under the daemon.
             self._path.mkdir(mode=0o700, exist_ok=True)
             descriptor = os.open(staged, files.CREATE, 0o600)

@@ -167,7 +167,7 @@ class Store:
     def new_staging(self, prefix: str) -> Path:
         """Create a private directory in tmp/; the caller publishes it, or hands it to `remove`."""
         path = self.root / "tmp" / files.random_name(prefix)
-        with files.writing(f"the store {self.root}"):
+        with files.writing(f"the store {self.root}", self.root):
             try:
                 os.mkdir(path, 0o700)
             except FileNotFoundError:
@@ -202,7 +202,7 @@ class Store:
 
     def publish_set(self, staged: Path, digest: str, kind: Literal["bundles", "sets"] = "sets") -> bool:
         """Make `staged`, a directory in tmp/, a set or bundle; everything else as in `publish_entry`."""
-        with files.writing(f"the store {self.root}"):
+        with files.writing(f"the store {self.root}", self.root):
             publication.write_boot(staged, self.boot)
         return self._publish(staged, kind, digest)
 
@@ -211,7 +211,7 @@ class Store:
 
         It is durable already. StoreError `disk.full`, `store.unwritable`.
         """
-        with self._lock, files.writing(f"the store {self.root}"):
+        with self._lock, files.writing(f"the store {self.root}", self.root):
             if not self.has_entry(digest):
                 return False
             failpoint("pack.made")
@@ -233,7 +233,7 @@ class Store:
 
     def _take(self, path: Path, where: Trash) -> bool:
         kind, name = path.parent.name, path.name
-        with self._lock, files.writing(f"the store {self.root}"):
+        with self._lock, files.writing(f"the store {self.root}", self.root):
             if where.take(path) is None:
                 return False
             if kind in publication.WITNESS:
@@ -259,7 +259,7 @@ class Store:
 
     def remove(self, path: Path) -> None:
         """Delete a staging directory now, by way of the trash; what cannot be deleted waits there."""
-        with files.writing(f"the store {self.root}"):
+        with files.writing(f"the store {self.root}", self.root):
             name = self.trash.take(path)
         if name is not None:
             self.trash.delete(name)
@@ -281,7 +281,7 @@ class Store:
         in the meantime is passed over.
         """
         marked = 0
-        with files.writing(f"the store {self.root}"):
+        with files.writing(f"the store {self.root}", self.root):
             for item in sorted(items, key=lambda item: item.kind == "sets"):
                 with self._lock:
                     if publication.look(self.root, item.kind, item.name) == item:
@@ -322,7 +322,7 @@ class Store:
 
     def _publish(self, staged: Path, kind: Kind, name: str) -> bool:
         target = self._path(kind, name)
-        with files.writing(f"the store {self.root}"), self._lock:
+        with files.writing(f"the store {self.root}", self.root), self._lock:
             published = not self._has(kind, name)
             if published:
                 self._rename(staged, target)

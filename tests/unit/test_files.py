@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,11 @@ def test_random_names_are_long_and_differ() -> None:
     assert one != two
     assert one.startswith("wheel-")
     assert len(one) == len("wheel-") + 32
+
+
+def test_a_full_disk_is_told_with_what_is_left(tmp_path: Path) -> None:
+    error = OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    told = files.describe(error, "the store", tmp_path)
+    assert told.code == "disk.full"
+    assert re.search(r"; \d+ bytes are free$", told.message)
+    assert "bytes" not in files.describe(error, "the store", tmp_path / "absent").message
