@@ -25,6 +25,7 @@ from . import service
 from .commands import run_command
 from .config import load_config
 from .errors import RequestError, SprawlError
+from .hotpath import checks_hold
 from .listen import Listener, daemon_lock
 from .memory import be_sparing
 from .parts import Parts
@@ -74,7 +75,7 @@ class Answers:
     async def resolve(self, request: bytes, report: Callable[[Progress], None]) -> bytes:
         """Return the reply to a request that has none ready."""
         parts = self._parts
-        self._require_store()
+        self._require_currency()
         question = ResolveRequest.from_payload(request)
         recorded = await asyncio.to_thread(self._recall, request)
         if recorded is not None:
@@ -101,17 +102,24 @@ class Answers:
         self, command: str, arguments: Mapping[str, object], report: Callable[[Progress], None]
     ) -> object:
         """Run a command of the tools."""
-        if command != "stop":
-            self._require_store()
+        if command not in ("stop", "status"):
+            self._require_currency()
         return await run_command(self._parts, command, arguments, report)
 
-    def _require_store(self) -> None:
-        """Stop when the store was removed: it is not ours to make anew, another daemon may be at it."""
+    def _require_currency(self) -> None:
+        """Stop when the store was removed, or the configuration changed: the next daemon starts from there.
+
+        A removed store is not ours to make anew, another daemon may be at it.
+        """
         if self._lock.is_lost():
-            self._parts.server.stop()
-            raise RequestError(
-                "daemon.stopping", "the store was removed under the daemon", hint="run the command again"
-            )
+            reason = "the store was removed under the daemon"
+        elif not checks_hold(self._parts.configuration):
+            reason = "the configuration was changed"
+        else:
+            return
+        log.warning("%s: stopping", reason)
+        self._parts.server.stop()
+        raise RequestError("daemon.leaving", reason, hint="run the command again")
 
     def _recall(self, request: bytes) -> Ready | None:
         """Return the reply that an earlier daemon recorded, if its set is still there and trusted."""

@@ -200,6 +200,7 @@ _BY_CLASS: Final[dict[type[SprawlError], dict[str, str]]] = {
         "proto.version": "client and daemon speak different protocol versions",
         "proto.too-large": "a frame is longer than the limit",
         "proto.unknown-request": "the daemon does not know the request",
+        "daemon.leaving": "the daemon is shutting down and has not begun this request: ask again",
         "daemon.stopping": "the daemon is shutting down",
         "daemon.internal": "a bug in the daemon; its log has the traceback",
         "daemon.unreachable": "no daemon answers, and none could be started (said by the client)",

@@ -81,6 +81,8 @@ class Parts:
         self.version = __version__
         self.started = time.monotonic()
         self.config = config
+        self.configuration = (check_of(str(config_file())),)
+        """Of the file that `config` was read from."""
         self.server = server
         self.loop = asyncio.get_running_loop()
         self.collecting = threading.Lock()
@@ -136,7 +138,7 @@ class Parts:
             packer=self.packer,
             published=self.sync_soon,
             allow_startup=map(canonicalize_name, config.allow_startup),
-            configuration=(check_of(str(config_file())),),
+            configuration=self.configuration,
         )
         self.following = Following(self.store, self.state.projects, self.environments, self.realiser)
 

@@ -247,7 +247,7 @@ class Peer(asyncio.Protocol):
 
     async def _outcome(self, kind: int, payload: bytes) -> bytes:
         if self._server.stopping:
-            raise RequestError("daemon.stopping", "the daemon is stopping", hint="run the command again")
+            raise RequestError("daemon.leaving", "the daemon is stopping", hint="run the command again")
         if kind == protocol.RESOLVE:
             return await self._server.answerer.resolve(payload, self._report)
         fields = protocol.decode_fields(payload)

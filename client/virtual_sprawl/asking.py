@@ -4,7 +4,8 @@
    without one it has PATIENCE_SECONDS.
 2. Where no daemon is, one is started. If the reply of last time still is true, nobody waits for it.
 3. A daemon that goes away before it has answered (a restart, an upgrade) is asked again: RESOLVE changes
-   nothing by being asked twice. A CALL is repeated only if it cannot have been started.
+   nothing by being asked twice. A CALL is repeated only if it cannot have been started: `daemon.leaving` says
+   that, too.
 4. Credentials that uv's variables name are told to the daemon when an index refused it, and not before: the
    daemon may have been started by somebody who did not have them.
 """
@@ -112,9 +113,11 @@ class Question:
             frame = None
             if kind == protocol.ERROR:
                 refusal = _refusal(payload)
-                if self._request is None or not (refusal.code == "daemon.stopping" or self._tell(refusal)):
-                    raise refusal
-                raise Unanswered("dropped")
+                if refusal.code == "daemon.leaving" or (
+                    self._request is not None and (refusal.code == "daemon.stopping" or self._tell(refusal))
+                ):
+                    raise Unanswered("dropped")
+                raise refusal
             if kind != protocol.PROGRESS:
                 return kind, payload
             now = monotonic()
