@@ -87,11 +87,7 @@ class Inspector:
 
     def title(self, digest: str) -> str:
         """Return name and version of an entry, as far as its manifest can be read; blocks."""
-        try:
-            summary = manifest.read_summary(self._store.entry_path(digest) / manifest.NAME)
-        except SprawlError:
-            return ""
-        return f"{summary.name} {summary.version}"
+        return manifest.title_of(self._store.entry_path(digest) / manifest.NAME)
 
     async def set(self, name: str, damaged: Collection[str]) -> tuple[list[Finding], str]:
         """Look at one set; the second value is "current", "stale", "unchecked" or "gone".

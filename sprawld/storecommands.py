@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,14 +133,12 @@ def collect(
         parts.loop.call_soon_threadsafe(parts.ready.forget_sets, gone)
         parts.reserve.make()
     copies = _collect_copies(parts, grace, dry_run)
-    items = [
-        {"kind": dead.kind, "name": dead.name, "bytes": dead.bytes, "reason": dead.reason}
-        for dead in report.removed
-    ]
-    items += [
-        {"kind": "writable", "name": str(copy.lock or copy.path), "bytes": copy.bytes, "reason": copy.reason}
-        for copy in copies
-    ]
+    items = [asdict(dead) for dead in report.removed]
+    for copy in copies:
+        name = str(copy.lock or copy.path)
+        items.append(
+            {"kind": "writable", "name": name, "bytes": copy.bytes, "reason": copy.reason, "title": name}
+        )
     return {
         "dry_run": dry_run,
         "sets": sum(item["kind"] == "sets" for item in items),

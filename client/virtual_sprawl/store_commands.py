@@ -129,10 +129,18 @@ def _gc(arguments: argparse.Namespace) -> int:
         return 0
     verb = "would remove" if arguments.dry_run else "removed"
     for item in document["items"]:
-        sys.stdout.write("%s %s: %s\n" % (verb, printing.plain(item["name"]), printing.plain(item["reason"])))
+        sys.stdout.write("%s %s: %s\n" % (verb, printing.plain(_title(item)), printing.plain(item["reason"])))
     size = printing.show_bytes(document["bytes"])
     sys.stdout.write("%s %d sets, %d packages, %s\n" % (verb, document["sets"], document["entries"], size))
     return 0
+
+
+def _title(item: "Dict[str, Any]") -> str:
+    """Return what a user knows something by that gc removes; a digest alone tells nobody anything."""
+    title = item.get("title", "")
+    if not title or title == item["name"]:
+        return str(item["name"])
+    return "%s%s (%s)" % ("set of " if item["kind"] == "sets" else "", title, item["name"][:12])
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -229,7 +237,9 @@ def _why(arguments: argparse.Namespace) -> int:
         sys.stderr.write("sprawlctl: the store has no %s\n" % printing.plain(arguments.package))
     else:
         for entry in found:
-            sys.stdout.write("\n".join(map(printing.plain, _reasons(entry))) + "\n")
+            # Several sets of one lockfile (for other groups, of yesterday) say the same.
+            lines = dict.fromkeys(map(printing.plain, _reasons(entry)))
+            sys.stdout.write("\n".join(lines) + "\n")
     return 0 if found else EXIT_PROBLEMS
 
 

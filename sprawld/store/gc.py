@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from sprawld.model import Digest
 
-from . import budget, bundles, leases, pins, references
+from . import budget, bundles, leases, manifest, pins, references
 from .failpoints import failpoint
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Dead:
     name: str
     bytes: int
     reason: str
+    title: str = field(default="", compare=False)
+    """What its user knows it by: the lockfile of a set, name and version of an entry; or empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +174,9 @@ class _Judge:
                 continue
             reason = self._why_dead(name, path)
             if reason:
-                dead.append(Dead(kind="sets", name=name, bytes=_set_bytes(path), reason=reason))
+                found = references.read_references(path)
+                lock = "" if found is None or found.lock is None else str(found.lock)
+                dead.append(Dead(kind="sets", name=name, bytes=_set_bytes(path), reason=reason, title=lock))
         return sorted(dead, key=lambda item: item.name)
 
     def _why_dead(self, name: str, path: Path) -> str:
@@ -257,7 +261,13 @@ class _Judge:
         names = {"wheels": store.entries, "bundles": store.bundles, "client": store.clients}[kind]()
         reason = "no set and no environment uses it" if kind == "wheels" else "no set uses it"
         return [
-            Dead(kind=kind, name=name, bytes=self._bytes(kind, name), reason=reason)
+            Dead(
+                kind=kind,
+                name=name,
+                bytes=self._bytes(kind, name),
+                reason=reason,
+                title=manifest.title_of(store.root / kind / name / manifest.NAME) if kind == "wheels" else "",
+            )
             for name in sorted(names)
             if name not in used
             and name not in self.store.holds

@@ -30,6 +30,7 @@ __all__ = [
     "read_files",
     "read_manifest",
     "read_summary",
+    "title_of",
 ]
 
 NAME: Final = "manifest"
@@ -159,6 +160,15 @@ def read_summary(path: str | os.PathLike[str]) -> ManifestSummary:
     if not newline or not line.isascii():
         raise _damaged(origin, "its first line is not whole")
     return ManifestSummary.from_json(line.decode(), origin)
+
+
+def title_of(path: str | os.PathLike[str]) -> str:
+    """Return name and version of the entry with this manifest; empty when that cannot be read."""
+    try:
+        summary = read_summary(path)
+    except StoreError:
+        return ""
+    return f"{summary.name} {summary.version}"
 
 
 def read_files(path: str | os.PathLike[str]) -> Iterator[ManifestFile]:

@@ -103,6 +103,9 @@ def test_a_pin_outlives_age_lockfile_and_daemon(sandbox: Sandbox, locks: dict[st
 def test_gc_by_size_takes_the_least_recently_used(sandbox: Sandbox, locks: dict[str, Path]) -> None:
     planned = sandbox.ctl("gc", "--max-size", "100K", "--dry-run")
     assert (planned["sets"], planned["entries"]) == (1, 1)
+    said = sandbox.run("sprawlctl", "gc", "--max-size", "100K", "--dry-run").stdout
+    assert f"would remove set of {locks['one']} (" in said
+    assert "would remove large 1.0 (" in said
     assert sandbox.ctl("gc", "--max-size", "10M")["items"] == []
     assert sandbox.ctl("gc", "--max-size", "100K")["bytes"] == planned["bytes"]
     assert [row["name"] for row in sandbox.ctl("ls")["entries"]] == ["small"]

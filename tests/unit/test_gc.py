@@ -241,3 +241,10 @@ def test_a_bundle_goes_after_its_last_set_and_counts_nothing(world: World) -> No
     dead = world.plan(now=NOW + 60 * DAY, believe_ages=True).dead
     assert [(item.kind, item.bytes) for item in dead if item.kind == "bundles"] == [("bundles", 7)]
     assert [item.kind for item in dead] == ["sets", "bundles", "wheels"]
+
+
+def test_what_goes_has_a_title_that_its_user_knows(world: World) -> None:
+    old = world.project("old", "one", used=NOW - 31 * DAY)
+    titles = {dead.name: dead.title for dead in world.plan().dead}
+    assert titles[old] == str(world.lock("old"))
+    assert titles[entries.digest_of("one")].startswith("one ")
