@@ -50,9 +50,25 @@ example:
 """
 
 
+# Words that are commands of `sprawlctl`.
+_OF_CTL = ("status", "gc", "verify", "ls", "why", "pin", "unpin", "stop", "enable", "disable", "service")
+
+
 def main() -> "NoReturn":
     """Run the command line; never returns."""
-    arguments = sys.argv[1:]
+    try:
+        try:
+            _main(sys.argv[1:])
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        from . import ending
+
+        ending.die_of_closed_pipe()
+
+
+def _main(arguments: "list[str]") -> "NoReturn":
     try:
         python = ""
         if arguments and arguments[0].startswith("+"):
@@ -78,7 +94,7 @@ def main() -> "NoReturn":
             _doctor(rest, Options(python))
         if command in ("view", "ide", "kernel"):
             _give(command, rest, Options(python))
-        raise UsageError("unknown command %r; `sprawl --help` lists them" % command)
+        raise UsageError("unknown command %r; %s" % (command, _remedy(command)))
     except UsageError as error:
         fail(EXIT_USAGE, "sprawl: %s" % error)
     except KeyboardInterrupt:
@@ -86,6 +102,15 @@ def main() -> "NoReturn":
 
         # By the signal, so that a loop in a shell ends too; the daemon drops the work if nobody else waits.
         ending.die_of_interrupt()
+
+
+def _remedy(command: str) -> str:
+    """Tell what was probably meant."""
+    if command in _OF_CTL:
+        return "it is one of sprawlctl: `sprawlctl %s`" % command
+    if command in ("-m", "-c", "-") or os.path.isfile(command):
+        return "to run it: `sprawl run %s`" % command
+    return "`sprawl --help` lists them"
 
 
 def _select(arguments: "list[str]", options: Options) -> "NoReturn":

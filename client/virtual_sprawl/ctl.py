@@ -21,6 +21,19 @@ EXIT_NO_DAEMON = 3
 
 def main() -> "NoReturn":
     """Run the command line; never returns."""
+    try:
+        try:
+            _main()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        from . import ending
+
+        ending.die_of_closed_pipe()
+
+
+def _main() -> "NoReturn":
     parser = _parser()
     arguments = parser.parse_args()
     if arguments.command is None:

@@ -139,4 +139,5 @@ def _print(findings: "List[Dict[str, Any]]", quiet: bool) -> None:
                 if finding["remedy"]:
                     sys.stdout.write(" " * 28 + printing.plain("remedy: " + finding["remedy"]) + "\n")
     counts = [sum(finding["level"] == level for finding in shown) for level in order[:2]]
-    sys.stdout.write("%d errors, %d warnings\n" % (counts[0], counts[1]))
+    words = ["%d %s%s" % (n, word, "" if n == 1 else "s") for n, word in zip(counts, order)]
+    sys.stdout.write(", ".join(words) + "\n")

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["die_of_interrupt", "refuse"]
+__all__ = ["die_of_closed_pipe", "die_of_interrupt", "refuse"]
 
 # As `sprawl` ends on a refusal: a program's own failure is told from one to start it.
 EXIT_REFUSED = 125
@@ -42,3 +42,12 @@ def die_of_interrupt() -> "NoReturn":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGINT)
     os._exit(128 + signal.SIGINT)
+
+
+def die_of_closed_pipe() -> "NoReturn":
+    """End as a program does that leaves SIGPIPE alone: whoever read its output has seen enough (`| head`)."""
+    import signal
+
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+    os._exit(128 + signal.SIGPIPE)

@@ -34,7 +34,7 @@ options:
   --display-name TEXT what Jupyter shows
   --user              for Jupyter of this user (default)
   --prefix DIR        for a Jupyter installed in DIR
-  --json              print a JSON object: name, spec, argv, lock, set
+  --json              print a JSON object: name, spec, argv, lock
   -q, --quiet         no progress
 {selection}
 example:

@@ -115,7 +115,7 @@ def _script(word: str) -> str:
 def _is_script(path: str) -> bool:
     """Tell whether a file whose name does not say so is a script: a link to one, or `#!... sprawl run`."""
     if os.path.realpath(path).endswith(".py"):
-        return True
+        return os.path.exists(path)
     try:
         with open(path, "rb") as file:
             line = file.readline(256)
