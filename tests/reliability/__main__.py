@@ -45,7 +45,8 @@ def main() -> int:
         sound = sound and (outcome is None or outcome.met)
     kept = programme.load(arguments.results)
     if not arguments.no_report:
-        report.write(kept)
+        notes = arguments.results / "notes.md"
+        report.write(kept, notes=notes.read_text() if notes.exists() else "")
     if arguments.json:
         json.dump({name: kept[name] for name in names if name in kept}, sys.stdout, indent=1)
         sys.stdout.write("\n")

@@ -28,9 +28,16 @@ not is in [the threat model](explanation/threat-model.md).
 """
 
 
-def write(kept: Mapping[str, Mapping[str, Any]], path: Path = PATH) -> None:
-    """Write the report of what was kept."""
-    lines = [HEAD, _machine(), "", "| item | what | bar | met | control failed |", "|---|---|---|---|---|"]
+def write(kept: Mapping[str, Mapping[str, Any]], path: Path = PATH, notes: str = "") -> None:
+    """Write the report of what was kept; `notes` says how the runs were made."""
+    lines = [
+        HEAD,
+        _machine(),
+        "",
+        *([notes.strip(), ""] if notes else []),
+        "| item | what | bar | met | control failed |",
+        "|---|---|---|---|---|",
+    ]
     for name in programme.ITEMS:
         module = programme.item(name)
         if name != "uv":
@@ -101,6 +108,8 @@ def _peers(kept: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _ours(kept: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    if name == "version":
+        return __version__
     figures = kept.get(name, {}).get("figures", {})
     return str(figures.get("beside uv", "not run"))
 
