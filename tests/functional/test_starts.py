@@ -217,6 +217,34 @@ def test_two_versions_in_two_projects_at_once(place: Roads, road: str) -> None:
     assert output == "1\n[2, []]\n"
 
 
+SUBINTERPRETER = """
+try:
+    import _interpreters as sub
+    run = sub.exec
+except ImportError:
+    import _xxsubinterpreters as sub
+    run = sub.run_string
+import hello
+failed = run(sub.create(), "import hello, sys; print(sys.prefix, flush=True)")
+assert failed is None, failed
+"""
+
+
+@pytest.mark.parametrize("way", ["run", "exec", "inherit"])
+def test_a_subinterpreter_has_the_packages(place: Roads, python: Path, way: str) -> None:
+    if way == "run":
+        output = place.run(way, python, "-c", SUBINTERPRETER)
+    else:
+        output = place.run("hook", python, "-c", SUBINTERPRETER, env={"VIRTUAL_SPRAWL": way})
+    assert output == place.path_set(python) + "\n"
+
+
+def test_a_subinterpreter_of_a_process_that_was_activated_has_none(place: Roads, python: Path) -> None:
+    """It starts from the command line of the process, and nothing there or in the environment tells."""
+    with pytest.raises(AssertionError, match="No module named 'hello'"):
+        place.run("hook", python, "-c", SUBINTERPRETER)
+
+
 # --- programs that are not Python, and have one ---
 
 EMBEDDER = """

@@ -103,7 +103,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(wheels, elsewhere, st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_specs_and_listings_are_the_same(
     scratch: Path, contents: list[frozenset[str]], outside: frozenset[str], first: bool
 ) -> None:
