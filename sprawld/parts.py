@@ -193,7 +193,7 @@ class Parts:
     def offer(self, request: bytes, ready: Ready) -> None:
         """Let the next start take this answer by itself, as soon as nothing is left to do for the set."""
         self.direct.offer(request, ready)
-        self._later("direct", DIRECT_DELAY_SECONDS, self.direct.write)
+        self._later("direct", DIRECT_DELAY_SECONDS, self._write_direct)
 
     def sync_soon(self) -> None:
         """Make what was just published durable, soon and together with what follows. Thread-safe."""
@@ -262,6 +262,11 @@ class Parts:
     def _flush(self) -> None:
         if not self.state.flush() and self.reserve.drop_if_scarce():
             self.state.flush()
+
+    def _write_direct(self) -> None:
+        # Starts that ask nobody never name their lock again; it must outlive this daemon.
+        if self.state.flush():
+            self.direct.write()
 
     def _give_back(self) -> None:
         if self.server.busy:

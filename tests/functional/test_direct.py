@@ -5,6 +5,7 @@ from __future__ import annotations
 import marshal
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -265,6 +266,23 @@ def test_the_daemon_writes_a_record_when_nothing_is_left_to_do(
         lock.write("# changed\n")
     assert sandbox.sprawl("run", project / "script.py").stdout == expected
     assert sandbox.status()["requests"] == served + 3
+
+
+def test_a_lock_is_known_on_disk_before_its_starts_ask_nobody(
+    sandbox: Sandbox, index: SimpleIndex, tmp_path: Path
+) -> None:
+    path = build_wheel(tmp_path, "alpha", "1.0", {"alpha/__init__.py": ""})
+    index.add(path)
+    lines = [f"alpha==1.0 --hash=sha256:{index.sha256(path.name)}"]
+    first, second = (sandbox.project(name, {"script.py": SCRIPT}, lines) for name in ("one", "two"))
+    sandbox.sprawl("run", first / "script.py")
+    while not any(
+        os.fsencode(second) in path.read_bytes() for path in (sandbox.store / direct.DIRECTORY).iterdir()
+    ):
+        sandbox.sprawl("run", second / "script.py")
+    os.kill(sandbox.daemon_pid(), signal.SIGKILL)
+    (first / "requirements.txt").unlink()
+    assert sandbox.ctl("gc", "--max-age", "30d", "--dry-run")["items"] == []
 
 
 @pytest.mark.parametrize("arguments", [("run", "-q", "true"), ("sync",)])
