@@ -26,6 +26,7 @@ from .store.failpoints import failpoint
 from .store.firstuse import Release
 from .store.origins import Origin, Origins, manifest_digest
 from .store.reserve import require_room
+from .store.staging import Staging, to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -60,6 +61,7 @@ class Provider:
     ) -> None:
         self._config = config
         self._store = store
+        self._staging = Staging(store)
         self._first_use = first_use
         self._transport = transport
         self._index = index
@@ -140,7 +142,8 @@ class Provider:
             version=origin.version,
             source=Source(kind="registry", index=origin.index),
         )
-        staging = await self._new_staging("wheel-")
+        staging = await self._staging.new("wheel-")
+        entry = None
         try:
             try:
                 located = await self._index.locate(pin, artifact, settings)
@@ -152,9 +155,14 @@ class Provider:
                 bare = replace(artifact, url=None)
                 located = await self._index.locate(pin, bare, settings, refresh=True)
                 fetched = await self._fetch(located, staging, settings, pin, transfer)
-            return await self._unpack(fetched, origin.filename)
-        finally:
-            await asyncio.to_thread(self._store.remove, staging)
+            entry = await self._unpack(fetched, origin.filename)
+            await self._staging.remove(staging)
+        except BaseException:
+            await self._staging.remove(staging)
+            if entry is not None:
+                await self._staging.remove(entry)
+            raise
+        return entry
 
     async def close(self) -> None:
         """Cancel what is under way."""
@@ -219,7 +227,7 @@ class Provider:
     async def _fetch_and_unpack(
         self, artifact: Artifact, settings: IndexSettings, pin: Pin | None, transfer: Transfer
     ) -> Digest:
-        staging = await self._new_staging("wheel-")
+        staging = await self._staging.new("wheel-")
         try:
             failpoint("fetch.created")
             fetched = await self._fetch(artifact, staging, settings, pin, transfer)
@@ -228,12 +236,12 @@ class Provider:
                 entry = await self._unpack(fetched, artifact.filename)
                 failpoint("unpack.done")
                 origin = _origin(artifact, pin, fetched.size)
-                await asyncio.to_thread(self._publish, entry, fetched.sha256, origin)
+                await to_the_end(lambda: self._publish(entry, fetched.sha256, origin))
             transfer.stage = "done"
             self.fetched += 1
             self.fetched_bytes += fetched.size
         finally:
-            await asyncio.to_thread(self._store.remove, staging)
+            await self._staging.remove(staging)
         return fetched.sha256
 
     async def _fetch(
@@ -251,23 +259,10 @@ class Provider:
         transfer.total = transfer.done = fetched.size
         return fetched
 
-    async def _new_staging(self, prefix: str) -> Path:
-        """Return a directory in tmp/, the caller's; one whose caller is cancelled meanwhile goes at once."""
-        making = asyncio.ensure_future(asyncio.to_thread(self._store.new_staging, prefix))
-        try:
-            return await asyncio.shield(making)
-        except asyncio.CancelledError:
-            making.add_done_callback(self._unwanted)
-            raise
-
-    def _unwanted(self, making: asyncio.Future[Path]) -> None:
-        if not making.cancelled() and making.exception() is None:
-            self._store.remove(making.result())
-
     async def _unpack(self, fetched: Fetched, filename: str) -> Path:
         """Return a directory in tmp/ that can be published; it is the caller's."""
         name = filename.partition("-")[0]
-        entry = await self._new_staging("entry-")
+        entry = await self._staging.new("entry-")
         try:
             await self._workers.unpack(
                 UnpackJob(
@@ -282,7 +277,7 @@ class Provider:
                 )
             )
         except BaseException:
-            await asyncio.to_thread(self._store.remove, entry)
+            await self._staging.remove(entry)
             raise
         return entry
 
@@ -292,7 +287,7 @@ class Provider:
             failpoint("origin.recorded")
             self._store.publish_entry(entry, digest)
         finally:
-            self._store.remove(entry)
+            self._staging.remove_now(entry)
         self._published()
 
 

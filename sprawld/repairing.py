@@ -26,6 +26,7 @@ from .progress import Transfer
 from .store import manifest, references, repair
 from .store.origins import Origin, manifest_digest
 from .store.packs import MODE as PACK_MODE
+from .store.staging import to_the_end
 from .store.verify import restore_modes, verify_entry
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class Repairer:
             if outcome == "repaired":
                 await asyncio.to_thread(self._origins.record, digest, now)
         finally:
-            await asyncio.to_thread(self._store.remove, staged)
+            await to_the_end(lambda: self._store.remove(staged))
         self._published()
         return outcome, ""
 

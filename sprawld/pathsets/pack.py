@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from sprawld.errors import SprawlError, StoreError
 from sprawld.store.manifest import read_summary
+from sprawld.store.staging import Staging
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -77,6 +78,7 @@ class Packer:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._staging = Staging(store)
         self._wanted: dict[tuple[str, Digest], Environment] = {}
         self._failed: set[tuple[str, Digest]] = set()
         self._task: asyncio.Task[None] | None = None
@@ -195,7 +197,7 @@ class Packer:
         """Have one pack made and publish it; return the builder's answer."""
         assert process.stdin is not None
         assert process.stdout is not None
-        staged = await asyncio.to_thread(self._store.new_staging, "pack")
+        staged = await self._staging.new("pack")
         try:
             source = self._store.entry_path(digest) / _SITE_PACKAGES
             process.stdin.write(os.fsencode(source) + b"\t" + os.fsencode(staged / "pack") + b"\n")
@@ -212,7 +214,7 @@ class Packer:
         except TimeoutError:
             return "late"
         finally:
-            await asyncio.to_thread(self._store.remove, staged)
+            await self._staging.remove(staged)
 
 
 async def _end(process: Process) -> None:

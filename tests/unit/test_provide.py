@@ -5,42 +5,57 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
+from sprawld.errors import StoreError
+from sprawld.model import Artifact
 from sprawld.provide import Provider
 from sprawld.store.tree import Store
 
 
-class SlowStore(Store):
-    """A store on a disk that takes its time."""
+class FullDisk:
+    """A fetcher for which there is no room, on a machine whose threads are all busy from then on."""
 
-    asked = threading.Event()
-    goes_on = threading.Event()
+    def __init__(self) -> None:
+        self.refused = asyncio.Event()
+        self.goes_on = threading.Event()
 
-    def new_staging(self, prefix: str) -> Path:
-        self.asked.set()
-        assert self.goes_on.wait(30)
-        return super().new_staging(prefix)
+    async def fetch(self, *words: object, **options: object) -> NoReturn:
+        asyncio.get_running_loop().run_in_executor(None, self.goes_on.wait, 30)
+        self.refused.set()
+        raise StoreError("disk.full", "no room")
 
 
-def test_a_directory_that_was_being_made_when_its_caller_was_cancelled_is_removed(tmp_path: Path) -> None:
-    store = SlowStore.open(tmp_path / "store")
-    assert isinstance(store, SlowStore)
-    provider = Provider.__new__(Provider)
-    provider._store = store
+def test_a_refused_wheel_whose_request_ends_before_its_directory_is_removed(tmp_path: Path) -> None:
+    """As of several wheels for which a disk is too small: the first refusal cancels the others' requests."""
+    store = Store.open(tmp_path / "store")
+    nothing: Any = None
 
     async def main() -> None:
-        task = asyncio.create_task(provider._new_staging("wheel-"))
-        assert await asyncio.to_thread(store.asked.wait, 30)
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        fetcher: Any = FullDisk()
+        provider = Provider(
+            config=nothing,
+            store=store,
+            first_use=nothing,
+            transport=nothing,
+            index=nothing,
+            fetcher=fetcher,
+            workers=nothing,
+            published=lambda: None,
+        )
+        artifact = Artifact(filename="a-1-py3-none-any.whl", path=tmp_path / "a-1-py3-none-any.whl")
+        task = asyncio.create_task(provider.provide_file(artifact))
+        await fetcher.refused.wait()
+        assert len(os.listdir(store.root / "tmp")) == 1
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        store.goes_on.set()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.gather(*others)
-        await asyncio.sleep(0)  # the callbacks of what is done
+        fetcher.goes_on.set()
 
     asyncio.run(main())
     assert os.listdir(store.root / "tmp") == []
