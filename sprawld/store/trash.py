@@ -40,6 +40,22 @@ class Trash:
         failpoint("discard.renamed")
         return name
 
+    def destroy(self, path: Path) -> None:
+        """Delete what is at `path`, which nobody looks at, by way of here; what cannot be deleted waits here.
+
+        OSError when it cannot be renamed. On a disk too full for that it is deleted where it lies.
+        """
+        try:
+            name = self.take(path)
+        except OSError as error:
+            if not files.is_full(error):
+                raise
+            with files.open_directory(path.parent) as descriptor:
+                files.remove_tree(path.name, descriptor)
+        else:
+            if name is not None:
+                self.delete(name)
+
     def delete(self, name: str) -> bool:
         """Delete one tree; False, and a line in the log, when something of it cannot be deleted."""
         try:

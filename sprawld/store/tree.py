@@ -260,9 +260,7 @@ class Store:
     def remove(self, path: Path) -> None:
         """Delete a staging directory now, by way of the trash; what cannot be deleted waits there."""
         with files.writing(f"the store {self.root}", self.root):
-            name = self.trash.take(path)
-        if name is not None:
-            self.trash.delete(name)
+            self.trash.destroy(path)
 
     def empty_trash(self) -> int:
         """Delete what is in the trash and return how many trees went; meant for the background."""

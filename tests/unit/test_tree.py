@@ -131,6 +131,15 @@ class TestStaging:
             raise KeyError
         assert os.listdir(store.root / "tmp") == os.listdir(store.root / "trash") == []
 
+    def test_goes_where_it_lies_on_a_disk_too_full_for_the_trash(
+        self, store: Store, no_failpoints: None
+    ) -> None:
+        path = store.new_staging("wheel")
+        (path / "half").write_bytes(b"a wheel")
+        failpoints.install(failpoints.hook_from("discard.before-rename:enospc"))
+        store.remove(path)
+        assert os.listdir(store.root / "tmp") == os.listdir(store.root / "trash") == []
+
     def test_published_whole_or_in_part(self, store: Store) -> None:
         with store.staging("wheel") as path:
             inner = path / "entry"
