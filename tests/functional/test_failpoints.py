@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.daemons import NEVER
+from tests.support.faults import stalled
 from tests.support.index import SimpleIndex
 from tests.support.sandbox import Sandbox
 from tests.support.wheels import build_wheel
@@ -85,3 +87,24 @@ def test_a_daemon_that_dies_while_a_worker_unpacks(sandbox: Sandbox, project: Pa
         assert sandbox.sprawl("run", "script.py", cwd=project).stdout == "alpha\n"
         assert process.wait(60) == -signal.SIGKILL
     assert sandbox.ctl("verify", "--all")["problems"] == []
+
+
+@pytest.mark.parametrize("env", [{}, NEVER], ids=["on-demand", "never"])
+def test_a_client_waits_while_the_daemon_dies_between_syncfs_and_the_mark(
+    sandbox: Sandbox, project: Path, index: SimpleIndex, tmp_path: Path, env: dict[str, str]
+) -> None:
+    """What was published first is made durable while the rest is still on its way."""
+    wheel = build_wheel(tmp_path, "beta", "1.0", {"beta/__init__.py": ""})
+    index.add(wheel)
+    with (project / "requirements.txt").open("a") as lock:
+        lock.write(f"beta==1.0 --hash=sha256:{index.sha256(wheel.name)}\n")
+    index.script(index.file_path(wheel.name), stalled())
+    with daemon(sandbox, "--enable-failpoints", failpoint="durable.synced:kill") as process:
+        outcome = sandbox.sprawl("run", "script.py", cwd=project, env=env, check=False)
+        assert process.wait(60) == -signal.SIGKILL
+    if env:
+        assert outcome.returncode == 125
+        assert "[daemon.unreachable]" in outcome.stderr
+    else:
+        assert (outcome.stdout, outcome.stderr) == ("alpha\n", "")
+    assert sandbox.sprawl("run", "script.py", cwd=project).stdout == "alpha\n"
