@@ -246,6 +246,22 @@ def test_requests_under_way_finish_before_the_stop(run: Any, tmp_path: Path) -> 
     run(scenario())
 
 
+def test_a_request_that_comes_after_the_stop_is_to_be_asked_again(run: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with serving(tmp_path) as (server, answers, connect):
+            early, late = await connect(), await connect()
+            assert await late.ask(protocol.RESOLVE, b"ready") == [(protocol.PATH_SET, [b"ready"])]
+            waiting = asyncio.create_task(early.ask(protocol.RESOLVE, b"slow"))
+            await answers.waiting.wait()
+            server.stop()
+            ((kind, strings),) = await late.ask(protocol.RESOLVE, b"another")
+            assert (kind, strings[0].decode()) == (protocol.ERROR, "daemon.leaving")
+            answers.gate.set()
+            assert (await waiting)[-1] == (protocol.PATH_SET, [b"realised"])
+
+    run(scenario())
+
+
 def test_an_idle_daemon_stops_by_itself(run: Any, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with serving(tmp_path, idle_exit_seconds=0.01) as (server, _, _):
