@@ -183,13 +183,14 @@ def test_a_busy_daemon_is_waited_for(fresh: Stage) -> None:
             peer.close()
 
 
-def test_a_daemon_that_goes_away_is_asked_again(stage: Stage) -> None:
+@pytest.mark.parametrize("code", ["daemon.stopping", "daemon.leaving"])
+def test_a_daemon_that_goes_away_is_asked_again(stage: Stage, code: str) -> None:
     def restart(request: Request, peer: socket.socket) -> bytes | None:
         first = len(daemon.requests)
         if first == 1:
             peer.shutdown(socket.SHUT_RDWR)
             return None
-        return frame(protocol.ERROR, ["daemon.stopping", "stopping", ""]) if first == 2 else stage.path_set()
+        return frame(protocol.ERROR, [code, "stopping", ""]) if first == 2 else stage.path_set()
 
     with stage.daemon(restart) as daemon:
         assert stage.output("-c", "import hello; print('ran')") == "ran\n"

@@ -26,11 +26,14 @@ class Cost:
 
 
 @contextmanager
-def measured() -> Iterator[Cost]:
-    """Give the cost of what is done inside, once it is done."""
+def measured(*, settle: bool = True) -> Iterator[Cost]:
+    """Give the cost of what is done inside, once it is done.
+
+    With `settle`, what earlier tests left behind is collected first; without, a little of it may be counted.
+    """
     cost = Cost()
-    # What earlier tests left behind is neither collected nor counted in here.
-    gc.collect()
+    if settle:
+        gc.collect()
     before = _reset_peak()
     started = time.process_time()
     try:

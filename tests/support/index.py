@@ -99,14 +99,17 @@ class SimpleIndex:
         self._files: dict[str, _File] = {}
         self._pages: dict[str, tuple[bytes, str]] = {}
         self._scripts: dict[str, tuple[deque[Fault | None], bool]] = {}
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="index", daemon=True)
+        self._loop: asyncio.AbstractEventLoop
+        self._thread: threading.Thread
         self._released = asyncio.Event()
         self._port = 0
         for wheel in wheels:
             self.add(wheel)
 
     def __enter__(self) -> Self:
+        # Not before: an index that is made and never entered would leave its loop open.
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="index", daemon=True)
         self._thread.start()
         self._runner = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
         return self
