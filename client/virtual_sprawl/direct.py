@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Direct = Tuple[str, str, Tuple[str, ...]]
 
-__all__ = ["DIRECTORY", "FORMAT", "find_direct", "key_of", "name_of"]
+__all__ = ["DIRECTORY", "FORMAT", "find_direct", "holds", "key_of", "name_of", "read_own"]
 
 # This format, that of the set index, and the release: another one's sets are made anew once.
 FORMAT = (1, 2, __version__)
@@ -51,12 +51,12 @@ def find_direct(store: str, fields: "Mapping[str, str]") -> "Optional[Direct]":
     """Return (set directory, its site-packages, names of its `.pth` files) if that is known and true."""
     key = key_of(fields)
     try:
-        record = marshal.loads(_read_own("%s/%s/%s" % (store, DIRECTORY, name_of(key))))
+        record = marshal.loads(read_own("%s/%s/%s" % (store, DIRECTORY, name_of(key)), _RECORD_LIMIT))
         known, recorded, checks, directory, site_packages, start_up = record
         if known != FORMAT or recorded != key:
             return None
         for check in checks:
-            if not _holds(*check):
+            if not holds(*check):
                 return None
     except Exception:
         # Absent, damaged or of another release: the daemon knows.
@@ -64,7 +64,8 @@ def find_direct(store: str, fields: "Mapping[str, str]") -> "Optional[Direct]":
     return directory, site_packages, start_up
 
 
-def _holds(path: str, ctime_ns: int, size: int, inode: int) -> bool:
+def holds(path: str, ctime_ns: int, size: int, inode: int) -> bool:
+    """Tell whether a check of a record is still true; see the head of this file."""
     try:
         found = os.stat(path)
     except OSError:
@@ -75,13 +76,14 @@ def _holds(path: str, ctime_ns: int, size: int, inode: int) -> bool:
     return found.st_size == size or found.st_mode & 0o170000 == 0o040000
 
 
-def _read_own(path: str) -> bytes:
+def read_own(path: str, limit: int) -> bytes:
+    """Return what a file of this user's has, up to `limit` bytes; OSError or ValueError if it is not that."""
     descriptor = os.open(path, _FLAGS)
     try:
         found = os.fstat(descriptor)
         if found.st_uid != os.geteuid() or found.st_mode & 0o170022 != 0o100000:
             raise PermissionError("the file can be written by others")
-        if found.st_size > _RECORD_LIMIT:
+        if found.st_size > limit:
             raise ValueError("the file is too large")
         return os.read(descriptor, found.st_size)
     finally:

@@ -13,9 +13,8 @@
 import hashlib
 import marshal
 import os
-import stat
 
-from . import finder, protocol
+from . import direct, finder, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,9 +31,9 @@ def saved_reply(store: str, request: bytes) -> "Optional[bytes]":
     """Return the payload of the saved PATH_SET reply to a RESOLVE payload, if it still is true."""
     try:
         version, checks, payload = marshal.loads(
-            _read_own(store + "/replies/" + hashlib.sha256(request).hexdigest(), _RECORD_LIMIT)
+            direct.read_own(store + "/replies/" + hashlib.sha256(request).hexdigest(), _RECORD_LIMIT)
         )
-        if version != RECORD_FORMAT or not all(_holds(*check) for check in checks):
+        if version != RECORD_FORMAT or not all(direct.holds(*check) for check in checks):
             return None
         _, directory, index = protocol.decode_strings(payload)[:3]
         whole = _survived(store, os.fsdecode(directory)) and _stands(store, index)
@@ -42,16 +41,6 @@ def saved_reply(store: str, request: bytes) -> "Optional[bytes]":
     except (OSError, EOFError, ValueError, TypeError, IndexError, protocol.ProtocolError):
         # Absent, damaged or of another release: as good as none.
         return None
-
-
-def _holds(path: str, ctime_ns: int, size: int, inode: int) -> bool:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return ctime_ns == -1
-    if found.st_ctime_ns != ctime_ns or found.st_ino != inode:
-        return False
-    return stat.S_ISDIR(found.st_mode) or found.st_size == size
 
 
 def _stands(store: str, index: bytes) -> bool:
@@ -69,15 +58,4 @@ def _survived(store: str, directory: str) -> bool:
         pass
     # Only Linux tells its boot without a call that Python lacks; elsewhere the mark has to be there.
     with open("/proc/sys/kernel/random/boot_id", "rb") as file:
-        return file.read().strip() == _read_own(witness, 256).strip()
-
-
-def _read_own(path: str, limit: int) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(descriptor, "rb", buffering=0) as file:
-        found = os.fstat(descriptor)
-        if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not stat.S_ISREG(found.st_mode):
-            raise PermissionError("the file can be written by others")
-        if found.st_size > limit:
-            raise ValueError("the file is too large")
-        return file.read()
+        return file.read().strip() == direct.read_own(witness, 256).strip()
