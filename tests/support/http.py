@@ -7,7 +7,7 @@ import random
 import shutil
 import ssl
 import subprocess
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,7 +19,7 @@ from sprawld.config import Limits
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-__all__ = ["LIMITS", "NOWHERE", "certificate", "random_file", "transport", "with_transport"]
+__all__ = ["LIMITS", "NOWHERE", "certificate", "random_file", "serving", "transport", "with_transport"]
 
 LIMITS = Limits(backoff_seconds=0)
 """The limits of production without pauses between attempts."""
@@ -43,6 +43,28 @@ async def transport(
         yield opened
     finally:
         await opened.close()
+
+
+@asynccontextmanager
+async def serving(
+    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[int]:
+    """Serve on a port of 127.0.0.1, the value; at the end no connection is left open in the loop."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await answer(reader, writer)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+    for writer in writers:
+        # A TLS connection would wait for the other side's goodbye, and outlive the loop.
+        writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 def with_transport(

@@ -64,6 +64,12 @@ class _File:
     yanked: bool
 
 
+async def _some_turns() -> None:
+    """Let the loop handle what has already arrived: accept, connect, read, lose."""
+    for _ in range(8):
+        await asyncio.sleep(0)
+
+
 class SimpleIndex:
     """The index; enter it as a context manager. `url` and the counters can be used from any thread.
 
@@ -188,7 +194,12 @@ class SimpleIndex:
 
     async def _stop(self) -> None:
         self._released.set()
+        for site in self._runner.sites:
+            await site.stop()
+        # A connection that was accepted in the last moment has to be known before all are closed.
+        await _some_turns()
         await self._runner.cleanup()
+        await _some_turns()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         path = request.path

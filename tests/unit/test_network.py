@@ -18,7 +18,7 @@ from sprawld.acquire.transport import Transport
 from sprawld.acquire.urls import Origin
 from sprawld.errors import ConfigError, SprawlError
 from sprawld.model import IndexSettings
-from tests.support.http import NOWHERE, certificate, random_file, transport, with_transport
+from tests.support.http import NOWHERE, certificate, random_file, serving, transport, with_transport
 from tests.support.index import SimpleIndex
 
 NAME = "six-1.0-py3-none-any.whl"
@@ -130,12 +130,12 @@ def test_a_tunnel_that_dies_is_tried_again(tmp_path: Path) -> None:
         writer.close()
 
     async def act() -> SprawlError:
-        serving = await asyncio.start_server(answer, "127.0.0.1", 0)
-        proxy = f"http://user:secret@127.0.0.1:{serving.sockets[0].getsockname()[1]}"
-        async with serving, transport(environ={"HTTPS_PROXY": proxy}) as opened:
-            with pytest.raises(Transient) as caught:
-                async with opened.get("https://files.example/x", {}, IndexSettings()):
-                    pass
+        async with serving(answer) as port:
+            proxy = f"http://user:secret@127.0.0.1:{port}"
+            async with transport(environ={"HTTPS_PROXY": proxy}) as opened:
+                with pytest.raises(Transient) as caught:
+                    async with opened.get("https://files.example/x", {}, IndexSettings()):
+                        pass
         return caught.value.error
 
     refusal = asyncio.run(act())
@@ -167,10 +167,11 @@ def test_our_certificate_is_shown_to_hosts_of_the_settings_only(tmp_path: Path) 
         writer.close()
 
     async def act() -> None:
-        serving = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server)
-        port = serving.sockets[0].getsockname()[1]
         environ = {"SSL_CERT_FILE": str(server_path), "SSL_CLIENT_CERT": str(own)}
-        async with serving, transport(environ=environ, allow_hosts=("localhost",)) as opened:
+        async with (
+            serving(answer, server) as port,
+            transport(environ=environ, allow_hosts=("localhost",)) as opened,
+        ):
             settings = IndexSettings(default=f"https://127.0.0.1:{port}/simple/")
             for host in ("127.0.0.1", "localhost", "127.0.0.1"):
                 assert await status(opened, f"https://{host}:{port}/x", settings) == 200
