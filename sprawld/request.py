@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from virtual_sprawl import protocol
 
@@ -57,6 +57,11 @@ class ResolveRequest:
         )
 
 
+_OPTIONS_HINT: Final = (
+    "VIRTUAL_SPRAWL_OPTIONS takes all-extras, all-groups, no-dev, only-group:NAME, no-group:NAME and offline"
+)
+
+
 def wanted_of(extras: tuple[str, ...], groups: tuple[str, ...], options: tuple[str, ...]) -> Wanted:
     """Translate the options of the command line; RequestError for an unknown one."""
     only, without = [], []
@@ -67,7 +72,8 @@ def wanted_of(extras: tuple[str, ...], groups: tuple[str, ...], options: tuple[s
         elif name == "no-group" and value:
             without.append(value)
         elif option not in ("all-extras", "all-groups", "no-dev", "offline"):
-            raise RequestError("proto.malformed", f"unknown option {option!r}", hint="update sprawld")
+            # From the variable of the hook, as people write it; our own command line sends none other.
+            raise RequestError("proto.malformed", f"unknown option {option!r}", hint=_OPTIONS_HINT)
     return Wanted(
         extras=extras,
         groups=groups,

@@ -193,7 +193,8 @@ class _Judge:
         if not present:
             return "its lockfile is gone"
         if self._is_old(max(present)):
-            return f"not used for {int(self.now - max(present)) // 86400} days"
+            days = int(self.now - max(present)) // 86400
+            return f"not used for {days} days" if days else "not used in the last hours"
         if max(present) <= self.condemned.get(name, -1):
             return "the least recently used, and the store is over its budget"
         return ""

@@ -86,6 +86,11 @@ def test_a_set_dies_of_age(world: World) -> None:
     assert len(world.plan(max_age_seconds=DAY).dead) == 5
 
 
+def test_an_age_of_less_than_a_day_is_told(world: World) -> None:
+    digest = world.project("app", "one", used=NOW - 2 * 3600)
+    assert reasons(world.plan(max_age_seconds=3600))[digest] == "not used in the last hours"
+
+
 @pytest.mark.parametrize("jump", [3650 * DAY, -3650 * DAY])
 def test_ages_are_doubted_when_the_clock_jumps(world: World, jump: float) -> None:
     world.project("app", "one")

@@ -8,7 +8,7 @@ import pytest
 
 from sprawld.errors import RequestError
 from sprawld.model import Wanted
-from sprawld.request import ResolveRequest
+from sprawld.request import ResolveRequest, wanted_of
 from virtual_sprawl import protocol
 
 LEAST = {"python": "/usr/bin/python3", "start": "/project"}
@@ -56,6 +56,13 @@ def test_what_makes_no_sense_is_refused(fields: dict[str, str]) -> None:
     with pytest.raises(RequestError) as refusal:
         ResolveRequest.from_fields(fields)
     assert refusal.value.code == "proto.malformed"
+
+
+def test_a_misspelt_option_is_answered_with_those_there_are() -> None:
+    with pytest.raises(RequestError) as refusal:
+        wanted_of((), (), ("all_extras",))
+    assert "all_extras" in str(refusal.value)
+    assert "all-extras, all-groups, no-dev" in refusal.value.hint
 
 
 def test_fields_of_a_newer_client_are_ignored() -> None:
