@@ -1,11 +1,14 @@
-"""Environments and small uv locks for tests of the lockfiles wing."""
+"""Environments, small uv locks and caught refusals for tests of the lockfiles wing."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from sprawld.acquire.environment import describe
+from sprawld.errors import SprawlError
+from sprawld.lockfiles._toml import Fault
 from sprawld.model import Environment, Hash, Pin, Selection, Wanted
 
 __all__ = [
@@ -17,6 +20,7 @@ __all__ = [
     "macos",
     "names",
     "package",
+    "refusal",
     "uv_lock",
     "windows",
     "write",
@@ -90,3 +94,16 @@ def names(result: Selection | tuple[Pin, ...]) -> list[str]:
     """Return `name==version` (or the name alone) of everything selected, in order."""
     pins = [choice.pin for choice in result.choices] if isinstance(result, Selection) else result
     return [pin.name if pin.version is None else f"{pin.name}=={pin.version}" for pin in pins]
+
+
+def refusal(call: Callable[[], object]) -> SprawlError | Fault | None:
+    """Return how a call was refused, checked to be fit for a terminal; every other exception goes through."""
+    try:
+        call()
+    except (SprawlError, Fault) as error:
+        caught = error
+    else:
+        return None
+    assert caught.message.isprintable()
+    assert len(caught.message) < 4_000
+    return caught
