@@ -77,15 +77,18 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> None:
         bench.prepare()
         return
     started = time.monotonic()
+    failed = False
     for name in ORDER if arguments.name == "all" else (arguments.name,):
         if arguments.budget and time.monotonic() - started > arguments.budget * 60:
             sys.stderr.write(f"{name}: left out, the time is over\n")
             continue
+        sys.stderr.write(f"{name}: begins after {time.monotonic() - started:.0f} s\n")
         try:
             document = _measure(bench, name, arguments.runs)
         except (SystemExit, OSError) as error:
             # The others are worth having.
             sys.stderr.write(f"{name}: {error}\n")
+            failed = True
             continue
         if arguments.save:
             with arguments.save.open("a") as file:
@@ -93,6 +96,8 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> None:
         print(
             json.dumps(document, indent=2) if arguments.json else harness.table(document) + "\n", flush=True
         )
+    if failed:
+        raise SystemExit(1)
 
 
 def _measure(bench: Workbench, name: str, runs: int | None) -> dict[str, Any]:
