@@ -84,6 +84,8 @@ class Answers:
             parts.offer(request, recorded)
             parts.pack_set(recorded.digest, question.python)
             return recorded.frame
+        if parts.environments.known(question.python) is None:
+            parts.expect_work()
         environment = await parts.environments.get(question.python)
         answer = await parts.realiser.realise(question, environment, report)
         if answer is None:

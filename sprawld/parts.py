@@ -202,6 +202,11 @@ class Parts:
         if self.config.has_budget:
             self.loop.call_soon_threadsafe(self._later, "gc", GC_DELAY_SECONDS, self._keep_budget)
 
+    def expect_work(self) -> None:
+        """Load what fetching and unpacking need, if nothing can be there yet; to go on beside a request."""
+        if not any(self.store.entries()):
+            self._own(self.loop.create_task(self.provider.prepare(self.config.workers)))
+
     def pack_set(self, digest: str, python: str) -> None:
         """Have the packs of a set made that an earlier daemon did not get to; `python` runs on it."""
         self._own(self.loop.create_task(self._pack_set(digest, python)))

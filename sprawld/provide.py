@@ -109,9 +109,9 @@ class Provider:
         key = known or f"{choice.pin.source.index}\n{choice.pin.name}\n{artifact.filename}\n{artifact.url}"
         return await self._fly(key, artifact, watch, lambda t: self._bring(choice, artifact, settings, t))
 
-    async def prepare(self, count: int) -> None:
-        """Load what fetching needs and start workers for `count` wheels, while the index is still asked."""
-        await asyncio.gather(self._transport.prepare(), self._workers.warm(count))
+    async def prepare(self, count: int, *, secure: bool = False) -> None:
+        """Load what fetching needs and start workers for `count` wheels; `secure`: some come by https."""
+        await asyncio.gather(self._workers.warm(count), self._transport.prepare(secure=secure))
 
     async def provide_file(self, artifact: Artifact) -> Digest:
         """Bring in a wheel file that the user named."""

@@ -157,7 +157,7 @@ class Realiser:
             async with asyncio.TaskGroup() as all_of_it:
                 reporting = all_of_it.create_task(keep_reporting(tally, report))
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._provider.prepare(len(missing)))
+                    group.create_task(self._provider.prepare(len(missing), secure=_by_https(missing)))
                     for choice in _biggest_first(missing):
                         group.create_task(provide(choice))
                 reporting.cancel()
@@ -250,6 +250,12 @@ class Realiser:
 def _biggest_first(choices: Sequence[Choice]) -> list[Choice]:
     """Order by size: the longest download and unpacking decide when all are done."""
     return sorted(choices, key=lambda choice: -(choice.artifact.size or 0) if choice.artifact else 0)
+
+
+def _by_https(choices: Sequence[Choice]) -> bool:
+    """Tell whether some of the files are to be fetched by https, as far as that is known yet."""
+    urls = (choice.artifact.url for choice in choices if choice.artifact and not choice.artifact.path)
+    return any(url is None or url.startswith("https:") for url in urls)
 
 
 def _first(refusals: BaseExceptionGroup[SprawlError]) -> SprawlError:

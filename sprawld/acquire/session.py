@@ -113,13 +113,13 @@ def _load_client(context: ssl.SSLContext, path: str) -> None:
         ) from error
 
 
-def open_session(limits: Limits, tls: ssl.SSLContext, *, guarded: bool) -> aiohttp.ClientSession:
-    """Open a connection pool; a guarded one reaches public addresses only.
+def open_session(limits: Limits, tls: ssl.SSLContext | None, *, guarded: bool) -> aiohttp.ClientSession:
+    """Open a connection pool; a guarded one reaches public addresses only, one without `tls` no https.
 
     Nothing is taken from the environment, kept between requests or followed by aiohttp itself.
     """
     connector = aiohttp.TCPConnector(
-        ssl=tls,
+        ssl=True if tls is None else tls,
         resolver=_PublicOnly() if guarded else None,
         ttl_dns_cache=_DNS_SECONDS,
         limit=0,  # downloads are counted by the fetcher, which knows which one matters most

@@ -7,13 +7,13 @@
    keyring only. The user's own certificate is shown to hosts that the user's settings name.
 5. Errors are typed here: FetchError for what stays wrong, Transient for what may pass.
 
-aiohttp is loaded, and the TLS context built, at the first request.
+aiohttp is loaded at the first request, and TLS contexts are built at the first that needs one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +29,7 @@ from .urls import join, origin_of, redact, without_credentials
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
 
     import aiohttp
@@ -93,19 +93,25 @@ class Transport:
         self._loading = asyncio.Lock()
         self._settings: NetworkSettings | None = None
         self._tls: dict[bool, ssl.SSLContext] = {}
-        self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
+        self._sessions: dict[tuple[bool, bool, bool], aiohttp.ClientSession] = {}
         self._under_way = 0
         self._requests = 0
         self._redirects = 0
 
-    async def prepare(self) -> None:
-        """Load what the first request needs, off the event loop; may be called early and often."""
+    async def prepare(self, *, secure: bool = False) -> None:
+        """Load what the first request needs, off the event loop; may be called early and often.
+
+        `secure`: with what https needs, all certificates of the system, which takes as long as the rest.
+        """
         async with self._loading:
-            if self._settings is None:
-                settings, self._tls = await asyncio.to_thread(self._load)
+            settings = self._settings
+            if settings is None:
+                settings = await asyncio.to_thread(self._load)
                 if settings.keyring:
                     self._keyring = Keyring(self._environ)
                 self._settings = settings
+            if secure and not self._tls:
+                self._tls = await asyncio.to_thread(_tls_contexts, settings)
 
     async def rest(self) -> None:
         """Close all connections and forget what the next request loads again, unless one is under way."""
@@ -176,7 +182,10 @@ class Transport:
         if origin is None:
             raise FetchError("net.host-refused", f"{redact(url)}: not a URL that is ever requested")
         proxy = proxy_for(origin, self._environ)
-        pool = self._pool(url, origin, settings, proxied=proxy is not None)
+        secure = origin.scheme == "https" or (proxy or "").startswith("https:")
+        if secure and not self._tls:
+            await self.prepare(secure=True)
+        pool = self._pool(url, origin, settings, proxied=proxy is not None, secure=secure)
         sent = dict(headers)
         authorization = await self._authorization(url, settings)
         if authorization is not None:
@@ -197,7 +206,7 @@ class Transport:
             raise session.refusal_of(error, url, begun=False) from None
 
     def _pool(
-        self, url: str, origin: Origin, settings: IndexSettings, *, proxied: bool
+        self, url: str, origin: Origin, settings: IndexSettings, *, proxied: bool, secure: bool
     ) -> aiohttp.ClientSession:
         """Return the pool for a host; behind a proxy names are resolved by the proxy, out of our sight."""
         from . import session
@@ -207,10 +216,11 @@ class Transport:
         address = literal_address(origin.host)
         if not allowed and address is not None and is_private(address):
             raise session.private_host(url)
-        kind = (not (allowed or proxied), named)
+        guarded = not (allowed or proxied)
+        kind = (guarded, named, secure)
         if kind not in self._sessions:
-            guarded, known = kind
-            self._sessions[kind] = session.open_session(self._limits, self._tls[known], guarded=guarded)
+            tls = self._tls[named] if secure else None
+            self._sessions[kind] = session.open_session(self._limits, tls, guarded=guarded)
         return self._sessions[kind]
 
     async def _authorization(self, url: str, settings: IndexSettings) -> str | None:
@@ -221,13 +231,46 @@ class Transport:
                 return basic(wanted[1], password)
         return self._credentials.authorization(url, settings)
 
-    def _load(self) -> tuple[NetworkSettings, dict[bool, ssl.SSLContext]]:
-        from . import session
+    def _load(self) -> NetworkSettings:
+        with _no_certificates():
+            from . import session  # noqa: F401 - loaded here, off the event loop
 
-        settings = network_settings(self._environ, self._home, keyring=self._may_ask_keyring)
-        plain = session.tls_context(settings)
-        named = session.tls_context(settings, with_client=True) if settings.client_certificate else plain
-        return settings, {False: plain, True: named}
+        return network_settings(self._environ, self._home, keyring=self._may_ask_keyring)
+
+
+def _tls_contexts(settings: NetworkSettings) -> dict[bool, ssl.SSLContext]:
+    """Return the contexts for hosts that the user's settings do not name and for those that they name."""
+    from . import session
+
+    plain = session.tls_context(settings)
+    named = session.tls_context(settings, with_client=True) if settings.client_certificate else plain
+    return {False: plain, True: named}
+
+
+@contextmanager
+def _no_certificates() -> Iterator[None]:
+    """Let aiohttp be imported in half the time: no TLS context of this process is to load certificates.
+
+    aiohttp makes two contexts when it is imported, with all of the system's certificates. No request uses them,
+    and if one did it would trust nobody.
+    """
+    import ssl
+
+    def nothing(*_: object) -> None:
+        """Load none."""
+
+    names = ("load_default_certs", "set_default_verify_paths")
+    before = {name: ssl.SSLContext.__dict__.get(name) for name in names}
+    for name in names:
+        setattr(ssl.SSLContext, name, nothing)
+    try:
+        yield
+    finally:
+        for name, method in before.items():
+            if method is None:
+                delattr(ssl.SSLContext, name)
+            else:
+                setattr(ssl.SSLContext, name, method)
 
 
 def status_refusal(reply: Reply) -> FetchError | Transient:

@@ -71,6 +71,7 @@ class WorkerPool:
         self._idle_seconds = idle_seconds
         self._command = tuple(command or (*_COMMAND, *failpoints.arguments()))
         self._taken = 0  # slots in use: busy workers, and those about to be
+        self._warming = 0  # workers that are being started ahead of their jobs
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap: size negated, number
         self._numbers = itertools.count()
         self._idle: list[_Worker] = []
@@ -98,8 +99,12 @@ class WorkerPool:
 
     async def warm(self, count: int) -> None:
         """Start up to `count` workers ahead of their jobs, to come up while the caller awaits something."""
-        while not self._closed and self._taken + len(self._idle) < min(count, self._limit):
-            self._idle.append(await self._start())
+        while not self._closed and self._taken + len(self._idle) + self._warming < min(count, self._limit):
+            self._warming += 1
+            try:
+                self._idle.append(await self._start())
+            finally:
+                self._warming -= 1
         self._arm_idle_timer()
 
     async def close(self) -> None:

@@ -175,6 +175,26 @@ def test_tls(wheel: Path, tmp_path: Path) -> None:
         assert len(index.log) == 2
 
 
+def test_certificates_are_read_when_https_is_asked_for(index: SimpleIndex) -> None:
+    environ = {"SSL_CERT_FILE": "/absent"}
+    assert get(index.file_url(NAME), IndexSettings(default=index.url), environ=environ)[0] == 200
+    assert refusal("https://127.0.0.1:1/x", NO_SETTINGS, environ=environ) == "config.invalid"
+
+
+def test_what_aiohttp_makes_for_itself_trusts_nobody() -> None:
+    code = """if True:
+        import ssl
+        from sprawld.acquire import transport
+        with transport._no_certificates():
+            import aiohttp.connector
+        assert not aiohttp.connector._SSL_CONTEXT_VERIFIED.get_ca_certs()
+        assert ssl.create_default_context().load_default_certs.__func__ is ssl.SSLContext.load_default_certs
+        assert "set_default_verify_paths" not in ssl.SSLContext.__dict__
+        assert ssl.SSLContext.load_default_certs.__module__ == "ssl"
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 # --- proxies
 
 
