@@ -251,8 +251,8 @@ def _tls_contexts(settings: NetworkSettings) -> dict[bool, ssl.SSLContext]:
 def _no_certificates() -> Iterator[None]:
     """Let aiohttp be imported in half the time: no TLS context of this process is to load certificates.
 
-    aiohttp makes two contexts when it is imported, with all of the system's certificates. No request uses them,
-    and if one did it would trust nobody.
+    aiohttp makes two contexts when it is imported, with all of the system's certificates. No request uses
+    them, and if one did it would trust nobody.
     """
     import ssl
 
