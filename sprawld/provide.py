@@ -22,6 +22,7 @@ from .errors import FetchError
 from .model import Artifact, Digest, Hash, IndexSettings, Pin, Source, digest_of
 from .progress import Transfer
 from .singleflight import SingleFlight
+from .store import files
 from .store.failpoints import failpoint
 from .store.firstuse import Release
 from .store.origins import Origin, Origins, manifest_digest
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from .store.tree import Store
 
 __all__ = ["Provider"]
+
+ENTRY = "entry"
+"""Beside the wheel, in its staging directory."""
 
 
 class Provider:
@@ -89,21 +93,23 @@ class Provider:
         artifact, pin = choice.artifact, choice.pin
         if artifact is None:
             return None
-        locked = [item.value for item in pin.hashes if item.algorithm == "sha256"]
-        if artifact.hashes or len(pin.hashes) == len(locked) == 1:
-            return digest_of(artifact) or (Digest(locked[0]) if len(locked) == 1 else None)
+        known = _locked_digest(pin, artifact)
+        if known is not None or artifact.hashes:
+            return known
         return digest_of(self._as_first_used(_release(pin, artifact), artifact))
 
     async def provide(
-        self, choice: Choice, settings: Callable[[], IndexSettings], watch: Callable[[Transfer], None]
+        self, choice: Choice, settings: IndexSettings, watch: Callable[[Transfer], None]
     ) -> Digest:
         """Return the digest of the entry for this choice, bringing it in if it is not there.
 
-        `settings` is asked only when an index has to be; `watch` gets the transfer, if there is one.
+        `watch` gets the transfer, if there is one.
         """
         artifact = choice.artifact
         assert artifact is not None
-        known = await asyncio.to_thread(self.known_digest, choice)
+        known = _locked_digest(choice.pin, artifact)
+        if known is None:
+            known = await asyncio.to_thread(self.known_digest, choice)
         if known is not None and self._store.has_entry(known):
             return known
         key = known or f"{choice.pin.source.index}\n{choice.pin.name}\n{artifact.filename}\n{artifact.url}"
@@ -126,9 +132,10 @@ class Provider:
     async def stage_again(
         self, digest: Digest, origin: Origin, settings: IndexSettings, transfer: Transfer
     ) -> Path:
-        """Bring a wheel that was here before into a directory in tmp/ that can be published as its entry.
+        """Bring a wheel that was here before into a directory that can be published as its entry.
 
-        The directory is the caller's. Raises what `provide` raises; the file has to have this very digest.
+        Its parent, a directory in tmp/, is the caller's. Raises what `provide` raises; the file has to have
+        this very digest.
         """
         artifact = Artifact(
             filename=origin.filename,
@@ -142,8 +149,7 @@ class Provider:
             version=origin.version,
             source=Source(kind="registry", index=origin.index),
         )
-        staging = await self._staging.new("wheel-")
-        entry = None
+        staging = await self._stage(artifact)
         try:
             try:
                 located = await self._index.locate(pin, artifact, settings)
@@ -155,14 +161,11 @@ class Provider:
                 bare = replace(artifact, url=None)
                 located = await self._index.locate(pin, bare, settings, refresh=True)
                 fetched = await self._fetch(located, staging, settings, pin, transfer)
-            entry = await self._unpack(fetched, origin.filename)
-            await self._staging.remove(staging)
+            await self._unpack(fetched, staging, origin.filename)
         except BaseException:
             await self._staging.remove(staging)
-            if entry is not None:
-                await self._staging.remove(entry)
             raise
-        return entry
+        return staging / ENTRY
 
     async def close(self) -> None:
         """Cancel what is under way."""
@@ -184,10 +187,9 @@ class Provider:
                 self._transfers.pop(key, None)
 
     async def _bring(
-        self, choice: Choice, artifact: Artifact, settings: Callable[[], IndexSettings], transfer: Transfer
+        self, choice: Choice, artifact: Artifact, indexes: IndexSettings, transfer: Transfer
     ) -> Digest:
         pin = choice.pin
-        indexes = await asyncio.to_thread(settings)
         if artifact.url is None and artifact.path is None:
             return await self._bring_from_index(pin, artifact, indexes, transfer)
         return await self._bring_located(pin, artifact, indexes, transfer)
@@ -227,30 +229,42 @@ class Provider:
     async def _fetch_and_unpack(
         self, artifact: Artifact, settings: IndexSettings, pin: Pin | None, transfer: Transfer
     ) -> Digest:
-        staging = await self._staging.new("wheel-")
+        staging = await self._stage(artifact)
         try:
             failpoint("fetch.created")
             fetched = await self._fetch(artifact, staging, settings, pin, transfer)
-            if not await asyncio.to_thread(self._store.has_entry, fetched.sha256):
+            if self._store.has_entry(fetched.sha256):
+                await self._staging.remove(staging)
+            else:
                 transfer.stage = "unpack"
-                entry = await self._unpack(fetched, artifact.filename)
+                await self._unpack(fetched, staging, artifact.filename)
                 failpoint("unpack.done")
                 origin = _origin(artifact, pin, fetched.size)
-                await to_the_end(lambda: self._publish(entry, fetched.sha256, origin))
-            transfer.stage = "done"
-            self.fetched += 1
-            self.fetched_bytes += fetched.size
-        finally:
+                await to_the_end(lambda: self._publish(staging, fetched.sha256, origin))
+        except BaseException:
             await self._staging.remove(staging)
+            raise
+        transfer.stage = "done"
+        self.fetched += 1
+        self.fetched_bytes += fetched.size
         return fetched.sha256
+
+    async def _stage(self, artifact: Artifact) -> Path:
+        """Return a directory in tmp/ for a wheel, with a directory ENTRY for what is unpacked from it."""
+
+        def fill(path: Path) -> None:
+            if artifact.size is not None:
+                require_room(self._store.root, artifact.filename, artifact.size)
+            with files.writing(f"the store {self._store.root}", path):
+                (path / ENTRY).mkdir(0o700)
+
+        return await self._staging.new("wheel-", fill)
 
     async def _fetch(
         self, artifact: Artifact, staging: Path, settings: IndexSettings, pin: Pin | None, transfer: Transfer
     ) -> Fetched:
         transfer.total = artifact.size or 0
         transfer.stage = "fetch"
-        if artifact.size is not None:
-            await asyncio.to_thread(require_room, self._store.root, artifact.filename, artifact.size)
         any_of = pin.hashes if pin else ()
         fetched = await self._fetcher.fetch(
             artifact, staging, progress=transfer.add, settings=settings, any_of=any_of
@@ -259,35 +273,30 @@ class Provider:
         transfer.total = transfer.done = fetched.size
         return fetched
 
-    async def _unpack(self, fetched: Fetched, filename: str) -> Path:
-        """Return a directory in tmp/ that can be published; it is the caller's."""
+    async def _unpack(self, fetched: Fetched, staging: Path, filename: str) -> None:
+        """Unpack a wheel into the directory ENTRY of its staging directory."""
         name = filename.partition("-")[0]
-        entry = await self._staging.new("entry-")
-        try:
-            await self._workers.unpack(
-                UnpackJob(
-                    wheel=str(fetched.path),
-                    destination=str(entry),
-                    filename=filename,
-                    digest=fetched.sha256,
-                    boot_id=self._store.boot,
-                    size=fetched.size,
-                    allow_bad_record=canonicalize_name(name)
-                    in map(canonicalize_name, self._config.allow_bad_record),
-                )
+        await self._workers.unpack(
+            UnpackJob(
+                wheel=str(fetched.path),
+                destination=str(staging / ENTRY),
+                filename=filename,
+                digest=fetched.sha256,
+                boot_id=self._store.boot,
+                size=fetched.size,
+                allow_bad_record=canonicalize_name(name)
+                in map(canonicalize_name, self._config.allow_bad_record),
             )
-        except BaseException:
-            await self._staging.remove(entry)
-            raise
-        return entry
+        )
 
-    def _publish(self, entry: Path, digest: Digest, origin: Origin) -> None:
+    def _publish(self, staging: Path, digest: Digest, origin: Origin) -> None:
+        entry = staging / ENTRY
         try:
             self._origins.record(digest, replace(origin, manifest=manifest_digest(entry)))
             failpoint("origin.recorded")
             self._store.publish_entry(entry, digest)
         finally:
-            self._staging.remove_now(entry)
+            self._staging.remove_now(staging)
         self._published()
 
 
@@ -302,6 +311,13 @@ def _origin(artifact: Artifact, pin: Pin | None, size: int) -> Origin:
         index=pin.source.index if pin else None,
         path=str(artifact.path) if artifact.path else None,
     )
+
+
+def _locked_digest(pin: Pin, artifact: Artifact) -> Digest | None:
+    """Return the sha256 that the lock gives for the file, or as the only one for the release."""
+    locked = [item.value for item in pin.hashes if item.algorithm == "sha256"]
+    only = len(locked) == 1 and (artifact.hashes or len(pin.hashes) == 1)
+    return digest_of(artifact) or (Digest(locked[0]) if only else None)
 
 
 def _release(pin: Pin, artifact: Artifact) -> Release:

@@ -144,13 +144,12 @@ class Realiser:
     async def _bring(
         self, missing: Sequence[Choice], selected: Selected, report: Callable[[Progress], None]
     ) -> dict[str, Digest]:
+        settings = await asyncio.to_thread(selected.settings)
         tally = Tally(total=len(missing))
         brought: dict[str, Digest] = {}
 
         async def provide(choice: Choice) -> None:
-            brought[choice.pin.name] = await self._provider.provide(
-                choice, selected.settings, tally.transfers.append
-            )
+            brought[choice.pin.name] = await self._provider.provide(choice, settings, tally.transfers.append)
             tally.done += 1
 
         try:

@@ -189,7 +189,7 @@ class Repairer:
             if outcome == "repaired":
                 await asyncio.to_thread(self._origins.record, digest, now)
         finally:
-            await to_the_end(lambda: self._store.remove(staged))
+            await to_the_end(lambda: self._store.remove(staged.parent))
         self._published()
         return outcome, ""
 

@@ -35,6 +35,8 @@ __all__ = ["REQUEST_ERRORS", "open_session", "private_host", "refusal_of", "tls_
 REQUEST_ERRORS: Final = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 """What a request or its body can raise; `refusal_of` has a code for each."""
 
+# As much as comes at once from a host nearby; with less the connection is halted after every part.
+_READ_BYTES: Final = 1 << 18
 # A name is asked for once per flow of downloads, not every ten seconds.
 _DNS_SECONDS: Final = 300
 # Where systems keep their bundle when OpenSSL was built for another place.
@@ -129,6 +131,7 @@ def open_session(limits: Limits, tls: ssl.SSLContext | None, *, guarded: bool) -
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         middlewares=(_once,),
+        read_bufsize=_READ_BYTES,
         trust_env=False,
         headers={"User-Agent": "virtual-sprawl"},
         timeout=aiohttp.ClientTimeout(

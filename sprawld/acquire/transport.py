@@ -232,8 +232,11 @@ class Transport:
         return self._credentials.authorization(url, settings)
 
     def _load(self) -> NetworkSettings:
+        # What the modules at the event loop import when they need it is loaded here, in a thread.
+        import aiofiles.threadpool  # noqa: F401
+
         with _no_certificates():
-            from . import session  # noqa: F401 - loaded here, off the event loop
+            from . import session  # noqa: F401
 
         return network_settings(self._environ, self._home, keyring=self._may_ask_keyring)
 

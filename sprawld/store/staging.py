@@ -44,9 +44,12 @@ class Staging:
         self._store = store
         self._left: set[Path] = set()
 
-    async def new(self, prefix: str) -> Path:
-        """Return a directory in tmp/, the caller's; one whose caller is cancelled meanwhile goes at once."""
-        making = asyncio.ensure_future(asyncio.to_thread(self._new, prefix))
+    async def new(self, prefix: str, fill: Callable[[Path], None] = lambda _: None) -> Path:
+        """Return a directory in tmp/, the caller's; one whose caller is cancelled meanwhile goes at once.
+
+        `fill` is called with it in the same thread; where that fails there is no directory.
+        """
+        making = asyncio.ensure_future(asyncio.to_thread(self._new, prefix, fill))
         try:
             return await asyncio.shield(making)
         except asyncio.CancelledError:
@@ -67,10 +70,16 @@ class Staging:
         else:
             self._left.discard(path)
 
-    def _new(self, prefix: str) -> Path:
+    def _new(self, prefix: str, fill: Callable[[Path], None]) -> Path:
         for path in self._left.copy():
             self.remove_now(path)
-        return self._store.new_staging(prefix)
+        path = self._store.new_staging(prefix)
+        try:
+            fill(path)
+        except BaseException:
+            self.remove_now(path)
+            raise
+        return path
 
     def _unwanted(self, making: asyncio.Future[Path]) -> None:
         if not making.cancelled() and making.exception() is None:
