@@ -14,6 +14,7 @@ the set as it sees any directory.
 """
 
 import os
+import sys
 
 # Under these names the import system is always loaded; `importlib.machinery` would be four more modules.
 from _frozen_importlib import ModuleSpec
@@ -32,6 +33,11 @@ __all__ = ["SetIndex", "install"]
 INDEX_FORMAT = topfinder.INDEX_FORMAT
 
 NAMESPACE = 2
+
+# How the names of bytecode files end (PEP 3147); empty where the import system is to work that out.
+_compiled = ""
+if not sys.flags.optimize and sys.implementation.cache_tag:
+    _compiled = "." + sys.implementation.cache_tag + ".pyc"
 
 
 class SetIndex:
@@ -227,6 +233,10 @@ class PackedFinder(DirectoryFinder):
 def _spec(name: str, path: str, loader: "Any", package: str = "") -> ModuleSpec:
     spec = ModuleSpec(name, loader(name, path), origin=path)
     spec.has_location = True
+    if loader is StoreSourceLoader and _compiled and sys.pycache_prefix is None:
+        # What the import system would work out for each module, in 5 us.
+        head, _, tail = path.rpartition("/")
+        spec.cached = head + "/__pycache__/" + tail[:-3] + _compiled
     if package:
         spec.submodule_search_locations = [package]
     return spec

@@ -36,6 +36,13 @@ __all__ = [
 
 INDEX_FORMAT = 2
 
+# While a module of the set is executed, young objects are collected after so many only...
+_YOUNG_DURING_IMPORTS = 10_000
+# ...and those above this number, which most likely live as long as the process, are put with the old ones.
+_YOUNG_AFTER_IMPORT = 600
+# A collector without generations looks at everything each time, whatever is moved.
+_HAS_GENERATIONS = "t" not in getattr(sys, "abiflags", "")
+
 # An index of 10,000 top-level names is about 1 MiB.
 _INDEX_LIMIT = 16 << 20
 _print_error = sys.__excepthook__
@@ -47,6 +54,28 @@ class StoreSourceLoader(SourceFileLoader):
 
     packed: "Optional[Tuple[Pack, Place]]" = None
     """Where the code lies, for loaders that the set's finder made."""
+
+    def exec_module(self, module: "ModuleType") -> None:
+        """Execute the module; what it makes is not searched for garbage again and again meanwhile.
+
+        Importing makes objects that stay, and the collector walks them all several times: a tenth of what
+        large packages take to import. A program that changes the thresholds itself, or froze objects, keeps
+        what it chose.
+        """
+        import gc
+
+        chosen = gc.get_threshold()
+        raised = (_YOUNG_DURING_IMPORTS, chosen[1], chosen[2])
+        is_outermost = _HAS_GENERATIONS and 0 < chosen[0] < raised[0]
+        if is_outermost:
+            gc.set_threshold(*raised)
+        try:
+            _call(exec, self.get_code(module.__name__), module.__dict__)
+        finally:
+            if is_outermost and gc.get_threshold() == raised:
+                gc.set_threshold(*chosen)
+            if _HAS_GENERATIONS and gc.get_count()[0] > _YOUNG_AFTER_IMPORT:
+                _make_all_old()
 
     def get_code(self, fullname: str) -> "Optional[CodeType]":
         """Return the module's code, with the names of files as they are in this set."""
@@ -64,6 +93,26 @@ class StoreSourceLoader(SourceFileLoader):
         """Write only where the user has sent all bytecode to a place of its own."""
         if sys.pycache_prefix is not None:
             super().set_data(path, data, _mode=_mode)
+
+
+def _make_all_old() -> None:
+    """Let objects pass for such that survived; what of them is garbage waits for a full collection."""
+    import gc
+
+    if gc.isenabled() and not gc.get_freeze_count():
+        gc.freeze()
+        gc.unfreeze()
+
+
+def _hide_from_tracebacks(function: "Any") -> None:
+    """Let frames of a function pass for those of the import system, which Python leaves out of tracebacks."""
+    function.__code__ = function.__code__.replace(co_filename=_call.__code__.co_filename)
+
+
+# It names the frame that tells tracebacks where the import system ends and the module begins.
+_call: "Any" = external._bootstrap._call_with_frames_removed  # type: ignore[attr-defined]
+_hide_from_tracebacks(StoreSourceLoader.exec_module)
+_hide_from_tracebacks(StoreSourceLoader.get_code)
 
 
 def loader_details() -> "Details":

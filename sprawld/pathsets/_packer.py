@@ -30,10 +30,13 @@ if TYPE_CHECKING:
     Place = tuple[str, int, int, bytes]
     Tree = dict[str, tuple[list[str], list[str]]]
 
-MAGIC = b"VSPACK1\n"
+MAGIC = b"VSPACK2\n"
 HEADER_BYTES = 40
 SEAL_BYTES = 32
 PIECE_BYTES = 1 << 20
+INLINE_BYTES = 16 << 10
+"""How much of the tables below lies in the table of a directory, and is read with it."""
+
 CHECKSUM_KEY = 1
 NICENESS = 19
 FULL = 3
@@ -80,10 +83,10 @@ def build(source: str, target: str) -> None:
     with open(target, "xb+") as stream:
         stream.write(bytes(HEADER_BYTES))
         writer = Writer(stream, source)
-        directories = {path: marshal.dumps(table(tree, path, writer), 4) for path in sorted(tree)}
+        root = node(tree, "", writer)
         stream.write(bytes(SEAL_BYTES))
         start = stream.tell()
-        index = marshal.dumps((tuple(SUFFIXES), directories), 4)
+        index = marshal.dumps((tuple(SUFFIXES), root), 4)
         stream.write(index)
         size = stream.tell()
         stream.seek(0)
@@ -129,6 +132,18 @@ def read_tree(source: str) -> Tree:
     return tree
 
 
+def node(tree: Tree, path: str, writer: Writer) -> bytes:
+    """Return the marshalled table of a directory, with those of directories below as far as they fit."""
+    modules = table(tree, path, writer)
+    below: dict[str, bytes | tuple[int, int, bytes]] = {}
+    left = INLINE_BYTES
+    for name in tree[path][0]:
+        data = node(tree, join(path, name), writer)
+        left -= len(data)
+        below[name] = data if left >= 0 else writer.write(data)
+    return marshal.dumps((modules, below), 4)
+
+
 def table(tree: Tree, path: str, writer: Writer) -> dict[str, Place]:
     """Return name -> place of what can be imported from a directory, with FileFinder's precedence."""
     directories, files = tree[path]
@@ -158,10 +173,14 @@ class Writer:
         """Return (offset, size, checksum) of a file's code; size 0 where there is none."""
         if path not in self._places:
             data = self._compile(path) if path.endswith(".py") else b""
-            offset = self._stream.tell()
-            self._stream.write(data)
-            self._places[path] = offset, len(data), _imp.source_hash(CHECKSUM_KEY, data) if data else b""
+            self._places[path] = self.write(data)
         return self._places[path]
+
+    def write(self, data: bytes) -> tuple[int, int, bytes]:
+        """Append a part; return (offset, size, checksum) of it."""
+        offset = self._stream.tell()
+        self._stream.write(data)
+        return offset, len(data), _imp.source_hash(CHECKSUM_KEY, data) if data else b""
 
     def _compile(self, path: str) -> bytes:
         with open(os.path.join(self._source, path), "rb") as stream:

@@ -31,7 +31,7 @@ MODE: Final = 0o444
 PackProblem = Literal["extra", "mode", "changed", "unreadable"]
 
 # As told in the client's `packs`.
-_MAGIC: Final = b"VSPACK1\n"
+_MAGIC: Final = b"VSPACK2\n"
 _HEADER_BYTES: Final = 40
 _SEAL_BYTES: Final = 32
 _PIECE_BYTES: Final = 1 << 20
@@ -44,8 +44,15 @@ class Packs:
         self._path = root / "packs"
 
     def has(self, tag: str, digest: str) -> bool:
-        """Tell whether an entry has a pack for the interpreters of this tag."""
-        return self._file(tag, digest).exists()
+        """Tell whether an entry has a pack for the interpreters of this tag, in today's format."""
+        try:
+            descriptor = os.open(self._file(tag, digest), files.READ)
+        except OSError:
+            return False
+        try:
+            return os.read(descriptor, len(_MAGIC)) == _MAGIC
+        finally:
+            os.close(descriptor)
 
     def publish(self, staged: Path, tag: str, digest: str) -> None:
         """Rename a finished pack into its place; the caller knows that its entry is there. OSError."""

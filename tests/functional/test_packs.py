@@ -182,6 +182,7 @@ def test_tracebacks_and_sources_are_those_of_the_set(made: Path) -> None:
     assert run(made, "-c", code).stdout == "# coding: latin-1 True\n"
     error = run(made, "-c", "import demo.constants", check=False).stderr
     assert f'File "{site_packages(made)}/demo/constants.py", line 1, in <module>\n    a = x in' in error
+    assert error.count('  File "') == 2
     error = run(made, "-c", "from azure.core.ext import tracing; tracing.trace()", check=False).stderr
     assert f'File "{site_packages(made)}/azure/core/ext/tracing/__init__.py", line 2, in trace' in error
 

@@ -10,6 +10,7 @@ from types import CodeType
 
 import pytest
 
+from sprawld.pathsets._packer import INLINE_BYTES
 from sprawld.pathsets.pack import pack_tag
 from tests.support.packs import pack_entries
 from tests.support.sets import HandmadeSet, make_set
@@ -79,6 +80,25 @@ def test_the_name_is_checked_as_other_loaders_do(made: HandmadeSet, pack: Path) 
     )
     with pytest.raises(ImportError):
         spec.loader.get_code("another")
+
+
+def test_large_tables_lie_elsewhere_in_the_file(tmp_path: Path) -> None:
+    names = [f"{letter}{number:03}" for letter in "ab" for number in range(300)]
+    tree = {f"many/{name[0]}/{name}/{name}_module.py": "" for name in names}
+    made = make_set(tmp_path / "store", PYTHON, {"many/__init__.py": "", **tree})
+    (path,) = pack_entries(made.path.parents[1], PYTHON)
+    index = finder.SetIndex(made.index, str(made.path))
+    found = index.pack("many")
+    assert found is not None
+    for name in names:
+        table = found.table(f"many/{name[0]}/{name}")
+        assert table is not None
+        assert list(table) == [f"{name}_module"]
+    assert list(found.table("many") or ()) == ["a", "b", "__init__"]
+    assert found.table("many/c") is None
+    assert found.table("many/c/c000") is None
+    content = path.read_bytes()
+    assert len(content) - int.from_bytes(content[24:32], "little") < 2 * INLINE_BYTES
 
 
 def absent(pack: Path) -> None:
