@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -34,9 +35,14 @@ def main() -> None:
     logging.basicConfig(format=LOG_FORMAT, level=arguments.log_level.upper(), stream=sys.stderr)
     _harden(os.environ)
     _isolate(sys.path)
-    # Imported here so that --help and a refused start do not pay for the daemon's libraries.
+    # Imported here so that --help and a refused start do not pay for the daemon's libraries. What modules are
+    # made of stays: looking through it for garbage, while they load and ever after, would be for nothing.
+    gc.disable()
     from .daemon import serve
     from .errors import SprawlError
+
+    gc.freeze()
+    gc.enable()
 
     try:
         status = _run(serve(arguments, dict(os.environ)))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
+from .acquire.slots import Slots
 from .acquire.workers import UnpackJob
 from .errors import FetchError
 from .model import Artifact, Digest, Hash, IndexSettings, Pin, Source, digest_of
@@ -46,6 +47,8 @@ __all__ = ["Provider"]
 
 ENTRY = "entry"
 """Beside the wheel, in its staging directory."""
+WHEELS_AT_ONCE = 32
+"""Fetched, waiting for a worker or unpacked; twice as many as are fetched at once."""
 
 
 class Provider:
@@ -73,6 +76,7 @@ class Provider:
         self._workers = workers
         self._published = published
         self._origins = Origins(store.root)
+        self._places = Slots(WHEELS_AT_ONCE)
         self._flights: SingleFlight[str, Digest] = SingleFlight()
         self._transfers: dict[str, Transfer] = {}
         self.fetched = 0
@@ -227,6 +231,13 @@ class Provider:
         return artifact
 
     async def _fetch_and_unpack(
+        self, artifact: Artifact, settings: IndexSettings, pin: Pin | None, transfer: Transfer
+    ) -> Digest:
+        # Without it every wheel of a lock would be staged before the first request is sent.
+        async with self._places.taken(artifact.size or 0):
+            return await self._fetch_and_publish(artifact, settings, pin, transfer)
+
+    async def _fetch_and_publish(
         self, artifact: Artifact, settings: IndexSettings, pin: Pin | None, transfer: Transfer
     ) -> Digest:
         staging = await self._stage(artifact)

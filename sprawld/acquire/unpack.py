@@ -29,7 +29,7 @@ from .membernames import shown
 from .wheelfile import read_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from .record import Row
     from .wheelfile import Placed, WheelFile
@@ -123,14 +123,15 @@ class _Staged:
         """Write the files and then the manifest; returns the summary in it."""
         rows = self._wheel.rows or {}
         own_record = f"{self._wheel.dist_info}/RECORD"
+        own_record_changes = bool(rows and (self._wheel.moved or self._generated))
         for file in self._wheel.files:
-            name = file.member.name
-            if name == own_record and rows and (self._wheel.moved or self._generated):
-                self._write(file, [self._relocated_record(file)], None)
-            elif file.member.size <= inflate.WHOLE_BYTES:
-                self._write(file, [inflate.content(self._archive, file.member)], rows.get(name))
+            member = file.member
+            if member.size > inflate.WHOLE_BYTES:
+                self._write_pieces(file, rows.get(member.name))
+            elif own_record_changes and member.name == own_record:
+                self._write(file, self._relocated_record(file), None)
             else:
-                self._write(file, inflate.pieces(self._archive, file.member), rows.get(name))
+                self._write(file, inflate.content(self._archive, member), rows.get(member.name))
         failpoint("unpack.before-manifest")
         summary = self._summary(filename, digest, boot_id)
         # Not before: a read-only directory takes no more files. The root stays writable, to be renamed.
@@ -152,36 +153,62 @@ class _Staged:
         """The scripts that every path set writes for its own interpreter."""
         return [f"bin/{name}" for names in self._wheel.entry_points.values() for name in sorted(names)]
 
-    def _write(self, file: Placed, pieces: Iterable[bytes], row: Row | None) -> None:
-        member, path = file
-        directory = path.rpartition("/")[0]
-        if directory not in self._directories:
-            self._make_directory(directory)
-        is_script = path.startswith("bin/")
-        # Archives made on other systems carry no executable bit: scripts get theirs in any case.
-        mode = 0o555 if member.executable or is_script else 0o444
+    def _write(self, file: Placed, content: bytes, row: Row | None) -> None:
+        """Write a file whose content is in memory; called for ten thousands of files."""
+        path = file.path
+        descriptor, mode = self._create(file)
+        try:
+            failpoint("unpack.file-made")
+            _write_all(descriptor, content)
+        finally:
+            os.close(descriptor)
+        digest = hashlib.sha256(content).digest()
+        size = len(content)
+        if row is not None:
+            recorded = digest if row.algorithm == "sha256" else hashlib.new(row.algorithm, content).digest()
+            if row.digest != recorded or row.size != size:
+                self._refuse(file, row, size)
+        self._files.append(ManifestFile(digest.hex(), size, mode, path))
+        self._note_kind(path, content)
+
+    def _write_pieces(self, file: Placed, row: Row | None) -> None:
+        """Write a file that is too large to be in memory at once."""
         digest = hashlib.sha256()
         recorded = digest if row is None or row.algorithm == "sha256" else hashlib.new(row.algorithm)
         size = 0
-        descriptor = os.open(path, _CREATE, mode, dir_fd=self._root)
-        failpoint("unpack.file-made")
+        start = b""
+        descriptor, mode = self._create(file)
         try:
-            for piece in pieces:
+            failpoint("unpack.file-made")
+            for piece in inflate.pieces(self._archive, file.member):
                 digest.update(piece)
                 if recorded is not digest:
                     recorded.update(piece)
-                if not size:
-                    is_binary = libraries.is_binary(piece)
-                    if is_script:
-                        self._note_script(path, piece)
+                start = start or piece
                 size += len(piece)
                 _write_all(descriptor, piece)
         finally:
             os.close(descriptor)
         if row is not None and (row.size != size or row.digest != recorded.digest()):
             self._refuse(file, row, size)
-        self._files.append(ManifestFile(digest.hexdigest(), size, mode, path))
-        if is_binary:
+        self._files.append(ManifestFile(digest.hexdigest(), size, mode, file.path))
+        self._note_kind(file.path, start)
+
+    def _create(self, file: Placed) -> tuple[int, int]:
+        """Make a file and the directories above it; returns its descriptor and mode."""
+        member, path = file
+        directory = path.rpartition("/")[0]
+        if directory not in self._directories:
+            self._make_directory(directory)
+        # Archives made on other systems carry no executable bit: scripts get theirs in any case.
+        mode = 0o555 if member.executable or path.startswith("bin/") else 0o444
+        return os.open(path, _CREATE, mode, dir_fd=self._root), mode
+
+    def _note_kind(self, path: str, start: bytes) -> None:
+        """Note what a file is by the beginning of its content."""
+        if path.startswith("bin/"):
+            self._note_script(path, start)
+        if libraries.is_binary(start):
             self._look_at(path)
 
     def _look_at(self, path: str) -> None:

@@ -114,14 +114,12 @@ def read_members(archive: mmap | bytes) -> list[Member]:
 
 def _entries(directory: bytes, count: int) -> Iterator[_Entry]:
     position = 0
+    header = _CENTRAL.size
     for _ in range(count):
-        if (
-            directory[position : position + 4] != _CENTRAL_SIGNATURE
-            or len(directory) < position + _CENTRAL.size
-        ):
+        if directory[position : position + 4] != _CENTRAL_SIGNATURE or len(directory) < position + header:
             raise malformed("the central directory has fewer entries than the archive's end says")
         fields = _CENTRAL.unpack_from(directory, position)
-        following = position + _CENTRAL.size + sum(fields[7:10])
+        following = position + header + fields[7] + fields[8] + fields[9]
         if following > len(directory):
             raise malformed("an entry reaches beyond the central directory")
         yield _entry(directory[position:following], fields)
@@ -248,10 +246,10 @@ def _check_unicode_path(extra: dict[int, bytes], raw_name: bytes, name: str) -> 
 def _locate(archive: mmap | bytes, entry: _Entry, limit: int) -> Member:
     """Return the member with the place of its bytes; what follows in the archive starts at `limit`."""
     offset, member, raw_name, flags, head = entry
-    start = offset + _LOCAL.size + len(raw_name)
+    plain = b"%b%b\0\0%b" % (_LOCAL_SIGNATURE, head, raw_name)
+    start = offset + len(plain)
     local = archive[offset:start]
-    plain = local[:4] == _LOCAL_SIGNATURE and local[4:30] == head + b"\0\0" and local[30:] == raw_name
-    if not plain or flags & _DESCRIPTOR_FLAG:
+    if local != plain or flags & _DESCRIPTOR_FLAG:
         start = _check_local(archive, entry, local)
     end = start + member.compressed
     if flags & _DESCRIPTOR_FLAG:
@@ -259,7 +257,7 @@ def _locate(archive: mmap | bytes, entry: _Entry, limit: int) -> Member:
     elif end != limit:
         reason = "overlaps what follows it" if end > limit else "is followed by bytes of no member"
         raise malformed(f"the member {shown(member.name)} {reason}")
-    return member._replace(start=start)
+    return Member(member.name, start, *member[2:])
 
 
 def _check_local(archive: mmap | bytes, entry: _Entry, local: bytes) -> int:
