@@ -253,8 +253,10 @@ def install(entrance: Entrance) -> None:
     below = site_packages + "/"
     hook = entrance.path_hook()
     found = hook(site_packages)
+    own = os.path.dirname(__file__)
     for path in list(sys.path_importer_cache):
-        if path.startswith(below):
+        # What is still to come of this package needs no index and no second listing.
+        if path.startswith(below) and path != own:
             del sys.path_importer_cache[path]
     sys.path_hooks.insert(0, hook)
     sys.path_importer_cache[site_packages] = found
