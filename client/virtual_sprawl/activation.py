@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["activate"]
 
+_MODULE = type(os)
 _IMPORT_SYSTEM = ("_frozen_importlib", "_frozen_importlib_external", "zipimport")
 
 
@@ -91,11 +92,13 @@ class _Origin:
 
     def is_dropped(self, module: "Any") -> bool:
         """Tell whether a module came from a dropped directory."""
-        path = getattr(module, "__file__", None)
+        # Most modules of a start are built in: an attribute that is not there costs more than all the rest.
+        known: "Any" = module.__dict__ if type(module) is _MODULE else None
+        path = known.get("__file__") if known is not None else getattr(module, "__file__", None)
         if isinstance(path, str):
             return path.startswith(self._dropped) and self.owns(path)
         # Namespace packages, and those that old start-up files put together by hand.
-        portions = getattr(module, "__path__", None)
+        portions = known.get("__path__") if known is not None else getattr(module, "__path__", None)
         return portions is not None and any(self.owns(str(path)) for path in portions)
 
     def owns(self, path: str) -> bool:

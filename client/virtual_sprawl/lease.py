@@ -6,9 +6,15 @@
 3. The file's mtime is when the set was last used, to the hour: a start that asks no daemon tells it so.
 """
 
-import fcntl
+import _imp
 import os
+import sys
+from _frozen_importlib import ModuleSpec
 from time import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["take_lease"]
 
@@ -20,6 +26,9 @@ _STAMP_SECONDS = 3600.0
 
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
+# Up to 3.9 `fcntl` puts itself into sys.modules, without a spec.
+_FCNTL_IS_FREE = sys.version_info >= (3, 10)
+
 
 def take_lease(directory: str) -> int:
     """Hold the set in `directory` until this process and its forks end; return the descriptor that does.
@@ -27,6 +36,7 @@ def take_lease(directory: str) -> int:
     Waits for the moment in which gc itself holds the lock. Raises OSError when the set is not there (any
     more): then it has to be asked for again.
     """
+    fcntl = _fcntl()
     path = directory + "/lease"
     try:
         # Some network file systems lock only descriptors that can be written to.
@@ -59,3 +69,23 @@ def take_lease(directory: str) -> int:
         return descriptor  # a limit on open files below that number: the small one has to do
     os.close(descriptor)
     return high
+
+
+def _fcntl() -> "Any":
+    """Return a module `fcntl` of our own, from where it always lies: to search for it takes as long again.
+
+    The program's own import of that name, which may find another file, is left to it.
+    """
+    if _FCNTL_IS_FREE and "fcntl" not in sys.modules and "fcntl" not in sys.builtin_module_names:
+        for path in sys.path:
+            if isinstance(path, str) and path.endswith("/lib-dynload"):
+                file = "%s/fcntl%s" % (path, _imp.extension_suffixes()[0])
+                try:
+                    module = _imp.create_dynamic(ModuleSpec("fcntl", None, origin=file))
+                    _imp.exec_dynamic(module)
+                    return module
+                except ImportError:
+                    break
+    import fcntl
+
+    return fcntl
