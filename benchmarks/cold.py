@@ -9,15 +9,14 @@ caches, store, environment, daemon.
 from __future__ import annotations
 
 import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import harness
-from .workbench import Home, remove
+from .workbench import Home
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from .workbench import Workbench
 
@@ -36,12 +35,14 @@ def run(bench: Workbench, runs: int) -> dict[str, Any]:
     with bench.index() as address:
         for place, directory in bench.places.items():
             for name in SETS:
-                with tempfile.TemporaryDirectory(dir=directory) as scratch:
-                    cold = _Cold(bench, Path(scratch), name, address)
-                    results[f"{name}, {place}"] = cold.alternate(("uv", "sprawl"), runs)
+                with bench.scratch(directory) as scratch:
+                    cold = _Cold(bench, scratch, name, address)
+                    group = f"{name}, {place}"
+                    results[group] = cold.alternate(("uv", "sprawl"), runs, group)
                     if directory == bench.places.get("tmpfs", directory):
                         slow = ("sprawl", "pip --no-compile", "pip", "poetry", "pdm")
-                        results[f"{name}, {place}, other peers"] = cold.alternate(slow, min(runs, SLOW_RUNS))
+                        group += ", other peers"
+                        results[group] = cold.alternate(slow, min(runs, SLOW_RUNS), group)
     return results
 
 
@@ -55,7 +56,7 @@ class _Cold:
             self.projects[tool] = scratch / tool
             shutil.copytree(bench.project(tool, name, address), self.projects[tool])
 
-    def alternate(self, names: tuple[str, ...], runs: int) -> dict[str, Any]:
+    def alternate(self, names: tuple[str, ...], runs: int, group: str) -> dict[str, Any]:
         """Let contenders run in turn."""
         every: dict[str, Callable[[], None]] = {
             "sprawl": lambda: harness.spawn(
@@ -70,7 +71,7 @@ class _Cold:
         contenders = {name: every[name] for name in names}
         try:
             return harness.alternate(
-                contenders, runs, before=dict.fromkeys(contenders, self.forget), warmup=0
+                contenders, runs, before=dict.fromkeys(contenders, self.forget), warmup=0, label=group
             )
         finally:
             self.forget()
@@ -79,7 +80,7 @@ class _Cold:
         """Remove everything that any run has left."""
         self.home.forget()
         for project in self.projects.values():
-            remove(project / ".venv")
+            self.bench.discard(project / ".venv")
             (project / ".pdm-python").unlink(missing_ok=True)
 
     def install(self, tool: str, *words: str) -> None:

@@ -8,6 +8,7 @@ switches of all of its threads, from /proc.
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -28,6 +29,9 @@ SETTLE_SECONDS = 8
 FLUSH_SECONDS = 60
 """Last uses are written once, that long after the first; idleness begins after that."""
 
+TRIM_SECONDS = 20
+"""Memory is given back that long after the last work."""
+
 
 def run(bench: Workbench, runs: int) -> dict[str, Any]:
     """Measure; returns group -> line -> figure. `runs` prolongs the idle time."""
@@ -39,16 +43,19 @@ def run(bench: Workbench, runs: int) -> dict[str, Any]:
         try:
             home.start_daemon()
             pid = home.pid()
-            time.sleep(SETTLE_SECONDS)
+            _wait(SETTLE_SECONDS, "the daemon has come to rest")
             rest = memory_of(pid)
             peak = _Peak(pid)
             home.sprawl("run", "-q", "main.py", cwd=project)
+            used = time.monotonic()
             highest = peak.stop()
             after = memory_of(pid)
-            home.settle("main.py", cwd=project)
-            time.sleep(FLUSH_SECONDS + SETTLE_SECONDS)
+            print("daemon: waiting until packs are made", file=sys.stderr, flush=True)
+            home.wait_for_packs()
+            left = max(used + FLUSH_SECONDS - time.monotonic(), TRIM_SECONDS)
+            _wait(left + SETTLE_SECONDS, "the use is written down and memory given back")
             settled, before = memory_of(pid), _switches(pid)
-            time.sleep(IDLE_SECONDS * runs)
+            _wait(IDLE_SECONDS * runs, "the idle time is over")
             switches = _switches(pid) - before
         finally:
             home.stop()
@@ -66,6 +73,11 @@ def run(bench: Workbench, runs: int) -> dict[str, Any]:
             "wake-ups a second": round(switches / IDLE_SECONDS / runs, 3),
         },
     }
+
+
+def _wait(seconds: float, until: str) -> None:
+    print(f"daemon: waiting {seconds:.0f} s until {until}", file=sys.stderr, flush=True)
+    time.sleep(seconds)
 
 
 def memory_of(pid: int) -> float:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import harness
-from .imports import compiled_venv
+from .imports import compiled_venv, packed_set, say
 from .workbench import Home
 
 if TYPE_CHECKING:
@@ -29,17 +28,16 @@ PROGRAM = "import pandas, sklearn.linear_model"
 def run(bench: Workbench, runs: int) -> dict[str, Any]:
     """Measure; returns group -> contender -> statistics."""
     bench.wheels(*bench.requirements("ds"))
-    with bench.index() as address, tempfile.TemporaryDirectory(dir=bench.places["disk"]) as scratch:
-        home = Home(bench, Path(scratch) / "home")
-        project = Path(scratch) / "project"
+    with bench.index() as address, bench.scratch(bench.places["disk"]) as scratch:
+        home = Home(bench, scratch / "home")
+        project = scratch / "project"
         shutil.copytree(bench.project("uv", "ds", address), project)
-        compiled = compiled_venv(bench, "ds", address, Path(scratch) / "compiled")
+        compiled = compiled_venv(bench, "ds", address)
+        say("uv makes its environment")
         harness.command([bench.peer("uv"), "sync", "-q", "--frozen"], home.environ, cwd=project)
         plain = project / ".venv/bin/python"
         try:
-            home.settle("main.py", cwd=project)
-            where = ["python", "-c", "import sys; print(sys.executable)"]
-            own = home.sprawl("run", "-q", *where, cwd=project).strip()
+            own = packed_set(home, project)
             packs = home.store / "packs"
             away = home.store / "packs-away"
 

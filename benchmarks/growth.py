@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import statistics
+import sys
 import tempfile
 import time
 import zipfile
@@ -28,10 +29,7 @@ __all__ = ["RUNS", "run"]
 
 RUNS = 5
 PACKAGES = (10, 100, 1000, 5000)
-SETS = (10, 100, 1000)
-MANY_SETS = 10_000
-MANY_RUNS = 10
-"""From so many runs on, MANY_SETS are made too; that takes some minutes."""
+SETS = (10, 100, 1000, 10_000)
 
 
 def run(bench: Workbench, runs: int) -> dict[str, Any]:
@@ -44,9 +42,7 @@ def run(bench: Workbench, runs: int) -> dict[str, Any]:
         for count in PACKAGES:
             home = Home(bench, Path(scratch) / f"home-{count}")
             by_packages[f"{count} packages"] = _with_packages(home, lines[:count], runs)
-        home = Home(bench, Path(scratch) / "home-sets")
-        sets = (*SETS, MANY_SETS) if runs >= MANY_RUNS else SETS
-        by_sets = _with_sets(home, lines, sets, runs)
+        by_sets = _with_sets(Home(bench, Path(scratch) / "home-sets"), lines, runs)
     return {"packages in a lock, ms": by_packages, "sets in a store, ms": by_sets}
 
 
@@ -82,12 +78,16 @@ def _timed(home: Home, project: Path) -> float:
 
 
 def _with_packages(home: Home, lines: list[str], runs: int) -> dict[str, float]:
+    _say(f"a lock of {len(lines)} packages")
     home.start_daemon()
     try:
         pid = home.pid()
         before = memory_of(pid)
         project = _project(home, "all", lines)
         cold = _timed(home, project)
+        # What is made in the background would be timed too.
+        _say("waiting until its packs are made")
+        home.wait_for_packs()
         # Each lock lacks another package, or the last one twice would be the same set.
         new = [_timed(home, _project(home, f"new-{n}", lines[:n] + lines[n + 1 :])) for n in range(runs)]
         warm = [_timed(home, project) for _ in range(max(runs, 5))]
@@ -101,22 +101,31 @@ def _with_packages(home: Home, lines: list[str], runs: int) -> dict[str, float]:
         home.stop()
 
 
-def _with_sets(home: Home, lines: list[str], counts: tuple[int, ...], runs: int) -> dict[str, Any]:
+def _say(what: str) -> None:
+    print(f"growth: {what}", file=sys.stderr, flush=True)
+
+
+def _with_sets(home: Home, lines: list[str], runs: int) -> dict[str, Any]:
     home.start_daemon()
     found: dict[str, Any] = {}
     try:
         pid = home.pid()
         first = _project(home, "first", lines[:20])
         _timed(home, first)
+        # Every wheel is there before the first set is made.
+        _timed(home, _project(home, "every", lines[:500]))
+        _say("waiting until the packs for the sets are made")
+        home.wait_for_packs()
         before = memory_of(pid)
         made: list[float] = []
-        for number in range(max(counts)):
+        for number in range(max(SETS)):
             # Twenty packages of a hundred, another choice each time.
             chosen = {(number * 7 + step * (number // 100 + 1)) % 100 for step in range(20)}
             extra = 100 + number % 400
             project = _project(home, f"set-{number}", [lines[n] for n in sorted(chosen)] + [lines[extra]])
             made.append(_timed(home, project))
-            if number + 1 in counts:
+            if number + 1 in SETS:
+                _say(f"{number + 1} sets are made")
                 warm = [_timed(home, first) for _ in range(max(runs, 5))]
                 found[f"{number + 1} sets"] = {
                     "new lock, median of the last ten": _milliseconds(made[-10:]),

@@ -6,6 +6,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -78,12 +79,13 @@ def alternate(
     *,
     before: Mapping[str, Callable[[], None]] | None = None,
     warmup: int = 1,
+    label: str = "",
 ) -> dict[str, dict[str, Any]]:
     """Time the contenders in turn, A B C A B C ..., and return their statistics.
 
     `before` is run ahead of each run of its contender and not timed. The first contender is the one that the
     ratios are against: each is the median of the ratios of neighbouring runs, which the machine's drift
-    leaves alone. Seconds are wall time.
+    leaves alone. Seconds are wall time. With a `label` each run is told on standard error, for long ones.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(warmup + runs):
@@ -92,8 +94,11 @@ def alternate(
                 before[name]()
             start = time.perf_counter()
             run()
+            seconds = time.perf_counter() - start
             if turn >= warmup:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(seconds)
+            if label:
+                sys.stderr.write(f"{label}: {turn + 1} of {warmup + runs}: {name}: {seconds:.2f} s\n")
     base = times[next(iter(times))]
     return {name: statistics_of(seen, base) for name, seen in times.items()}
 

@@ -6,14 +6,14 @@ program that this one grew out of. Nothing is known of it: store, cache and envi
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import harness
-from .workbench import Home, remove
+from .workbench import Home
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .workbench import Workbench
 
 __all__ = ["RUNS", "run"]
@@ -27,12 +27,12 @@ def run(bench: Workbench, runs: int) -> dict[str, Any]:
     (wheel,) = bench.wheels(WHEEL).glob("plotly-5.5.0-*.whl")
     results = {}
     for place, directory in bench.places.items():
-        with tempfile.TemporaryDirectory(dir=directory) as scratch:
-            results[place] = _measure(bench, Path(scratch), wheel, runs)
+        with bench.scratch(directory) as scratch:
+            results[place] = _measure(bench, scratch, wheel, runs, place)
     return results
 
 
-def _measure(bench: Workbench, scratch: Path, wheel: Path, runs: int) -> dict[str, Any]:
+def _measure(bench: Workbench, scratch: Path, wheel: Path, runs: int, place: str) -> dict[str, Any]:
     home = Home(bench, scratch / "home")
     venv = scratch / "venv"
     pip = [bench.peer("pip").with_name("python"), "-m", "pip", "--python", venv / "bin/python", "install"]
@@ -47,7 +47,7 @@ def _measure(bench: Workbench, scratch: Path, wheel: Path, runs: int) -> dict[st
 
     def prepare() -> None:
         home.forget()
-        remove(venv)
+        bench.discard(venv)
         harness.command([bench.python, "-m", "venv", "--without-pip", venv], home.environ)
 
     def prepare_daemon() -> None:
@@ -60,6 +60,6 @@ def _measure(bench: Workbench, scratch: Path, wheel: Path, runs: int) -> dict[st
     }
     before = dict.fromkeys(contenders, prepare) | {"sprawl install": prepare_daemon}
     try:
-        return harness.alternate(contenders, runs, before=before, warmup=0)
+        return harness.alternate(contenders, runs, before=before, warmup=0, label=place)
     finally:
         home.stop()
