@@ -97,7 +97,7 @@ class Answers:
         if keep:
             parts.ready.put(request, ready)
             parts.offer(request, ready)
-            await asyncio.to_thread(parts.ready.record, request, ready)
+            parts.record(request, ready)
         return ready.frame
 
     async def call(

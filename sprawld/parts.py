@@ -136,6 +136,7 @@ class Parts:
             selector=self.selector,
             provider=self.provider,
             packer=self.packer,
+            standing=self.standing,
             published=self.sync_soon,
             allow_startup=map(canonicalize_name, config.allow_startup),
             configuration=self.configuration,
@@ -194,6 +195,10 @@ class Parts:
         """Let the next start take this answer by itself, as soon as nothing is left to do for the set."""
         self.direct.offer(request, ready)
         self._later("direct", DIRECT_DELAY_SECONDS, self._write_direct)
+
+    def record(self, request: bytes, ready: Ready) -> None:
+        """Leave an answer on disk for clients without a daemon; nobody waits for that."""
+        self._spawn(functools.partial(self.ready.record, request, ready))
 
     def sync_soon(self) -> None:
         """Make what was just published durable, soon and together with what follows. Thread-safe."""

@@ -12,11 +12,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import FetchError, SprawlError
+from .given import GivenSets
 from .hotpath import Ready, check_of
 from .model import PathSet
 from .pathsets import startup
@@ -24,6 +26,7 @@ from .pathsets.bundle import ensure_bundles, plan_bundles
 from .pathsets.clientcheck import record_bytecode
 from .pathsets.clientcopy import COPY_NAME, compile_client_copy, ensure_client_copy
 from .pathsets.pathset import SetEntry, build_set, set_digest
+from .pathsets.prefix import beside
 from .progress import Tally, keep_reporting
 from .selecting import overlays_of, packages_of, refuse_builds, settled
 from .singleflight import SingleFlight
@@ -41,9 +44,13 @@ if TYPE_CHECKING:
     from .provide import Provider
     from .request import ResolveRequest
     from .selecting import Selected, Selector
+    from .standing import Standing
     from .store.tree import Store
 
 __all__ = ["Realiser"]
+
+_ENTRIES_KEPT = 512
+"""Summaries of entries; most take some 2 kB."""
 
 
 class Realiser:
@@ -56,6 +63,7 @@ class Realiser:
         selector: Selector,
         provider: Provider,
         packer: Packer,
+        standing: Standing,
         published: Callable[[], None],
         allow_startup: Iterable[str] = (),
         configuration: tuple[Check, ...] = (),
@@ -68,10 +76,13 @@ class Realiser:
         self._selector = selector
         self._provider = provider
         self._packer = packer
+        self._given = GivenSets(store, standing)
         self._published = published
         self._configuration = configuration
         self.allowed = startup.ALLOWED.union(allow_startup)
         self._sets: SingleFlight[str, PathSet] = SingleFlight()
+        self._entries: dict[tuple[Digest, str], SetEntry] = {}
+        """What manifests say; entries never change, and whether they are there is asked for each set."""
         self.client_digest = ""
         """Of the copy that new sets link to."""
 
@@ -89,8 +100,38 @@ class Realiser:
         selected = await self._selector.select(request, environment)
         if selected is None:
             return None
-        path_set = await self._realise(selected, environment, request, report)
-        checks = await asyncio.to_thread(selected.checks)
+        again = await asyncio.to_thread(self._again, selected, request, started)
+        if again is None:
+            path_set, digests = await self._realise(selected, environment, request, report)
+            reply = await asyncio.to_thread(self._reply, selected, request, path_set, started)
+            self._given.keep(selected.twin, packages_of(selected.selection), path_set, digests)
+        else:
+            digests, reply = again
+        # Once the reply is on its way: looking which packs there are takes as long as answering.
+        asyncio.get_running_loop().call_soon(self._packer.want, environment, digests)
+        return reply
+
+    def _again(
+        self, selected: Selected, request: ResolveRequest, started: int
+    ) -> tuple[list[Digest], tuple[Ready, bool]] | None:
+        """Return entries and reply of what an equal selection gave, if nothing is left to do for it."""
+        given = self._given.get(selected.twin)
+        if given is None:
+            return None
+        with self._store.holds.hold([given.path_set.digest]):
+            if not self._given.stands(given):
+                return None
+            return given.digests, self._reply(selected, request, given.path_set, started)
+
+    def _reply(
+        self,
+        selected: Selected,
+        request: ResolveRequest,
+        path_set: PathSet,
+        started: int,
+    ) -> tuple[Ready, bool]:
+        """Return the reply and whether it may be kept; blocks."""
+        checks = selected.checks()
         python = check_of(request.python)
         # The sign that the set still exists; this request may have made it just now.
         index = check_of(str(path_set.path / "index"))
@@ -107,7 +148,7 @@ class Realiser:
         environment: Environment,
         request: ResolveRequest,
         report: Callable[[Progress], None],
-    ) -> PathSet:
+    ) -> tuple[PathSet, list[Digest]]:
         choices = packages_of(selected.selection)
         refuse_builds(choices)
         known = await asyncio.to_thread(lambda: [*map(self._provider.known_digest, choices)])
@@ -116,8 +157,7 @@ class Realiser:
             # Some were known by another hash than sha256 until now.
             with self._store.holds.hold(digests):
                 path_set = await self._path_set(choices, digests, environment, selected.selection)
-        self._packer.want(environment, digests)
-        return path_set
+        return path_set, digests
 
     async def _provide(
         self,
@@ -235,8 +275,23 @@ class Realiser:
             self._store.publish_set(staged, name)
 
     def _entry(self, choice: Choice, digest: Digest) -> SetEntry:
-        summary = read_summary(self._store.entry_path(digest) / "manifest")
-        return SetEntry(digest=digest, name=choice.pin.name, version=summary.version, summary=summary)
+        key = digest, choice.pin.name
+        known = self._entries.get(key)
+        if known is not None:
+            return known
+        path = self._store.entry_path(digest)
+        summary = read_summary(path / "manifest")
+        entry = SetEntry(
+            digest=digest,
+            name=choice.pin.name,
+            version=summary.version,
+            summary=summary,
+            beside=beside(os.fspath(path)),
+        )
+        if len(self._entries) >= _ENTRIES_KEPT:
+            self._entries.clear()
+        self._entries[key] = entry
+        return entry
 
     def _compile_client(self, environment: Environment) -> None:
         """Let an interpreter that is new to this client copy write its bytecode, once."""

@@ -21,6 +21,7 @@ from .lockfiles.choose import choose_from
 from .lockfiles.find import find_lock, no_lock
 from .lockfiles.overlays import with_overlays
 from .lockfiles.selection import select
+from .lockfiles.twins import Twins
 from .model import digest_of
 from .store.firstuse import Release
 
@@ -50,6 +51,8 @@ class Selected:
     watched: tuple[Path, ...]
     settings: Callable[[], IndexSettings]
     """The index settings of the request; read when first asked for."""
+    twin: object = None
+    """The same object for selections that are the same but for their place; None where that is not known."""
 
     def checks(self) -> tuple[Check, ...]:
         """Return the checks of now, the lockfile's first; blocks."""
@@ -74,24 +77,42 @@ class Selector:
         self._locks = locks
         self._files = files
         self._settings = settings
+        self._twins = Twins()
 
     async def select(self, request: ResolveRequest, environment: Environment) -> Selected | None:
         """Return the selection; None when no lockfile lies in the start directory or above it."""
-        found = await asyncio.to_thread(_find, request)
+        read = await asyncio.to_thread(self._read, environment, request)
+        if read is None:
+            return None
+        selection = read.selection
+        if any(choice.kind == "unresolved" for choice in selection.choices):
+            with_file = (self._with_file(choice, environment, read.settings) for choice in selection.choices)
+            choices = tuple(await asyncio.gather(*with_file))
+            # What an index says is not in the files.
+            return replace(read, selection=replace(selection, choices=choices), twin=None)
+        return read
+
+    def _read(self, environment: Environment, request: ResolveRequest) -> Selected | None:
+        """Return what the files say, before an index is asked; None without a lockfile."""
+        found = _find(request)
         if found is None:
             return None
-        selection, inputs = await asyncio.to_thread(self._read, found, environment, request)
-        settings = functools.cache(lambda: self._settings(request))
-        choices = await asyncio.gather(
-            *(self._with_file(choice, environment, settings) for choice in selection.choices)
-        )
+        key = self._twins.key_of(found, environment, request.wanted)
+        known = self._twins.get(key, found)
+        if known is not None:
+            selection, twin = known
+            inputs = self._twins.inputs(found)
+        else:
+            selection, inputs = self._select(found, environment, request)
+            twin = self._twins.keep(key, found, environment, selection)
         return Selected(
-            selection=replace(selection, choices=tuple(choices)),
+            selection=selection,
             watched=(*inputs, *found.watched),
-            settings=settings,
+            settings=functools.cache(lambda: self._settings(request)),
+            twin=twin,
         )
 
-    def _read(
+    def _select(
         self, found: Found, environment: Environment, request: ResolveRequest
     ) -> tuple[Selection, tuple[Path, ...]]:
         """Return the selection, and the files that were read for it."""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 from sprawld.model import Project
 
 from . import uv_walk
-from ._toml import Fault, Table, each, get, read_toml, reading, require, strings, table
+from ._toml import Fault, Table, each, get, read_text, reading, require, strings, table
 from .artifacts import package_name
+from .pieces import PACKAGES
 from .pyproject import Pyproject, read_pyproject
 from .remedies import earlier_release
 from .uv_fresh import differences
@@ -74,7 +75,7 @@ def read(path: Path, root: Path | None = None) -> UvLock:
 
     Raises LockError (`lock.*`) naming the file and the place in it.
     """
-    document = read_toml(path)
+    document = PACKAGES.parse(path, read_text(path))
     with reading(path):
         _check_version(document)
         manifest = table(document, "manifest")

@@ -36,18 +36,23 @@ def pin(package: Package, root: Path, via: tuple[str, ...]) -> Pin:
 
     Raises Fault for a source or file that is not sound.
     """
-    with at(f"package[{package.index}] ({package.name})"):
-        source = _source(package, root)
-        artifacts = tuple(_artifacts(package, source))
-        if not artifacts and package.kind in ("registry", "url", "path"):
-            raise no_files()
-        return Pin(
-            name=package.name,
-            version=package.version,
-            source=source,
-            artifacts=artifacts,
-            via=via,
-        )
+    if not package.files:
+        with at(f"package[{package.index}] ({package.name})"):
+            files = _checked(package, root)
+        if package.kind == "registry" and files[0].path is None:
+            package.files.append(files)
+    else:
+        files = package.files[0]
+    source, artifacts = files
+    return Pin(name=package.name, version=package.version, source=source, artifacts=artifacts, via=via)
+
+
+def _checked(package: Package, root: Path) -> tuple[Source, tuple[Artifact, ...]]:
+    source = _source(package, root)
+    artifacts = tuple(_artifacts(package, source))
+    if not artifacts and package.kind in ("registry", "url", "path"):
+        raise no_files()
+    return source, artifacts
 
 
 def _source(package: Package, root: Path) -> Source:

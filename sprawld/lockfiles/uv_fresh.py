@@ -7,6 +7,7 @@ installs from such a lock when told to (`--frozen`).
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -27,6 +28,8 @@ __all__ = ["differences"]
 
 _SOURCES: Final = frozenset({"git", "url", "path", "directory", "editable", "virtual", "index"})
 _LISTED: Final = 5
+_PLAIN: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)((?:[=<>!~]=|[<>])[A-Za-z0-9.*+!<>=~,]+)?")
+"""A requirement of a name and versions, as most are; parsing it costs more than all the rest."""
 
 
 def differences(package: Package, pyproject: Pyproject) -> str | None:
@@ -66,15 +69,21 @@ def _compare(locked: Iterable[Table], declared: Iterable[str]) -> list[str]:
     before: dict[str, list[Table]] = {}
     for item in locked:
         before.setdefault(canonicalize_name(get(item, "name", str) or ""), []).append(item)
-    after: dict[str, list[Requirement]] = {}
+    after: dict[str, list[str]] = {}
     for text in declared:
-        requirement = Requirement(text)
-        after.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+        plain = _PLAIN.fullmatch(text)
+        name, specifier = (plain[1], plain[2] or "") if plain else _parsed(text)
+        after.setdefault(canonicalize_name(name), []).append(specifier)
     changed = [f"+{name}" for name in after.keys() - before.keys()]
     changed += [f"-{name}" for name in before.keys() - after.keys()]
     for name in before.keys() & after.keys():
         if len(before[name]) == len(after[name]) == 1 and not _SOURCES & before[name][0].keys():
-            specifier = SpecifierSet(get(before[name][0], "specifier", str) or "")
-            if specifier != after[name][0].specifier:
+            specifier = get(before[name][0], "specifier", str) or ""
+            if specifier != after[name][0] and SpecifierSet(specifier) != SpecifierSet(after[name][0]):
                 changed.append(f"~{name}")
     return changed
+
+
+def _parsed(text: str) -> tuple[str, str]:
+    requirement = Requirement(text)
+    return requirement.name, str(requirement.specifier)

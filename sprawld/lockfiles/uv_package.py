@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from ._toml import Fault, Table, at, each, get, require, strings, table, tables
 from .artifacts import package_name, package_version
 from .markers import Marker, parse_marker
+from .pieces import PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from packaging.utils import NormalizedName
 
-    from sprawld.model import SourceKind
+    from sprawld.model import Artifact, Source, SourceKind
 
 __all__ = ["Edge", "Package", "edge_groups", "markers", "packages", "requirement"]
 
@@ -64,6 +65,8 @@ class Package:
     forks: tuple[Marker, ...]
     """Where this version applies, if several versions of the package are locked."""
     table: Table
+    files: list[tuple[Source, tuple[Artifact, ...]]] = field(default_factory=list, compare=False, repr=False)
+    """Source and artifacts once they were checked, where they do not depend on the lock's place."""
 
     @property
     def is_local(self) -> bool:
@@ -82,7 +85,7 @@ def packages(document: Table) -> dict[NormalizedName, tuple[Package, ...]]:
         raise Fault("lock.too-large", f"more than {_MAXIMUM_PACKAGES} packages")
     counter = count()
     by_name: dict[NormalizedName, list[Package]] = {}
-    for package in each(document, "package", lambda item: _package(next(counter), item)):
+    for package in each(document, "package", lambda item: _remembered(next(counter), item)):
         others = by_name.setdefault(package.name, [])
         if any(other.version == package.version and other.source == package.source for other in others):
             raise Fault("lock.duplicate-package", f"{package.name} {package.version} is there twice")
@@ -90,6 +93,11 @@ def packages(document: Table) -> dict[NormalizedName, tuple[Package, ...]]:
         if len(others) > _MAXIMUM_VERSIONS:
             raise Fault("lock.invalid", f"more than {_MAXIMUM_VERSIONS} versions of {package.name}")
     return {name: tuple(group) for name, group in by_name.items()}
+
+
+def _remembered(index: int, item: Table) -> Package:
+    package = PACKAGES.built(item, lambda: _package(index, item))
+    return package if package.index == index else replace(package, index=index)
 
 
 def _package(index: int, item: Table) -> Package:

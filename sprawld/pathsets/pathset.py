@@ -32,7 +32,7 @@ from .clientcopy import COPY_NAME
 from .merge import Conflict, Source, Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from sprawld.model import Digest, Environment, Overlay
@@ -74,6 +74,8 @@ class SetEntry:
     version: str
     summary: ManifestSummary
     """First line of the entry's manifest."""
+    beside: Mapping[str, Sequence[str]] | None = None
+    """What `prefix.beside` says of it, where that was asked already."""
 
     @property
     def package(self) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .merge import Tree
     from .pathset import SetEntry
 
-__all__ = ["OWN_NAMES", "place_data"]
+__all__ = ["OWN_NAMES", "beside", "place_data"]
 
 OWN_NAMES: Final = frozenset(
     {
@@ -69,8 +69,9 @@ def _places(entry: SetEntry, store: str) -> Iterator[str]:
         if name in OWN_NAMES:
             raise StoreError("set.collision", f"{entry.package} has a data file called {name}")
         yield name
-    for directory in ("include", "lib", "bin"):
-        for name in _children(f"{store}/wheels/{entry.digest}/{directory}"):
+    found = beside(f"{store}/wheels/{entry.digest}") if entry.beside is None else entry.beside
+    for directory, names in found.items():
+        for name in names:
             if directory == "bin" and name in entry.summary.scripts:
                 continue
             if directory == "lib" and name == "python":
@@ -79,6 +80,11 @@ def _places(entry: SetEntry, store: str) -> Iterator[str]:
                 # Some systems' `site` looks into more than one such directory for start-up files.
                 raise StoreError("set.collision", f"{entry.package} has data files in lib/{name}")
             yield f"{directory}/{name}"
+
+
+def beside(entry: str) -> dict[str, list[str]]:
+    """Return what lies in `include`, `lib` and `bin` of the entry at this path."""
+    return {directory: _children(f"{entry}/{directory}") for directory in ("include", "lib", "bin")}
 
 
 def _children(path: str) -> list[str]:

@@ -301,13 +301,15 @@ class Store:
         return (name for name in names if publication.is_name(kind, name))
 
     def _has(self, kind: Kind, name: str) -> bool:
-        path = self._path(kind, name)
+        # A name that is trusted is one; a hundred are asked for with each request.
+        known = (kind, name) in self._trusted
+        path = f"{self.root}/{kind}/{name}" if known else self._path(kind, name)
         try:
             status = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
             self._trusted.discard((kind, name))
             return False
-        if (kind, name) in self._trusted:
+        if known:
             return True
         with self._lock:
             item = publication.look(self.root, kind, name)
