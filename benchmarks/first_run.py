@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +61,10 @@ def run(bench: Workbench, runs: int) -> dict[str, Any]:
                 "venv with .pyc": (compiled, lambda: None),
                 "set with packs": (own, show),
             }
+            say(f"{PROGRAM}, {runs} runs")
             results = harness.alternate(
                 {
-                    name: (
-                        lambda python=python: harness.spawn([python, "-c", PROGRAM], home.environ, home.root)
-                    )
+                    name: partial(harness.spawn, [python, "-c", PROGRAM], home.environ, home.root)
                     for name, (python, _) in contenders.items()
                 },
                 runs,

@@ -48,7 +48,7 @@ def run(bench: Workbench, runs: int) -> dict[str, Any]:
 
 
 def compiled_venv(bench: Workbench, name: str, address: str) -> Path:
-    """Return the interpreter of a reference set's environment, compiled; pip makes it once, and it is kept."""
+    """Return the interpreter of a reference set's environment; pip makes it once, compiled."""
     requirements = bench.project("pip", name, address) / "requirements.txt"
     identity = os.fsencode(bench.python) + requirements.read_bytes()
     path = bench.work / "compiled" / hashlib.sha256(identity).hexdigest()[:12]
@@ -56,8 +56,8 @@ def compiled_venv(bench: Workbench, name: str, address: str) -> Path:
         say(f"pip makes the environment of {name}")
         remove(path)
         harness.command([bench.python, "-m", "venv", "--without-pip", path], bench.clean(path))
-        words = [bench.peer("pip").with_name("python"), "-m", "pip", "--python", path / "bin/python"]
-        words += ["install", "-q", "--no-deps", "-r", requirements]
+        words: list[str | Path] = [bench.peer("pip").with_name("python"), "-m", "pip"]
+        words += ["--python", path / "bin/python", "install", "-q", "--no-deps", "-r", requirements]
         harness.command(words, bench.clean(path))
         (path / "installed").touch()
     return path / "bin/python"
