@@ -153,7 +153,7 @@ class Realiser:
         refuse_builds(choices)
         known = await asyncio.to_thread(lambda: [*map(self._provider.known_digest, choices)])
         with self._store.holds.hold([*filter(None, known), self.client_digest]):
-            digests = await self._provide(choices, known, selected, request, report)
+            digests = await self._provide(choices, known, selected, environment, request, report)
             # Some were known by another hash than sha256 until now.
             with self._store.holds.hold(digests):
                 path_set = await self._path_set(choices, digests, environment, selected.selection)
@@ -164,6 +164,7 @@ class Realiser:
         choices: Sequence[Choice],
         known: Sequence[Digest | None],
         selected: Selected,
+        environment: Environment,
         request: ResolveRequest,
         report: Callable[[Progress], None],
     ) -> list[Digest]:
@@ -175,14 +176,18 @@ class Realiser:
             return [digest for digest in present if digest is not None]
         if request.offline:
             _refuse_offline(missing)
-        brought = await self._bring(missing, selected, report)
+        brought = await self._bring(missing, selected, environment, report)
         return [
             digest if digest is not None else brought[choice.pin.name]
             for choice, digest in zip(choices, present, strict=True)
         ]
 
     async def _bring(
-        self, missing: Sequence[Choice], selected: Selected, report: Callable[[Progress], None]
+        self,
+        missing: Sequence[Choice],
+        selected: Selected,
+        environment: Environment,
+        report: Callable[[Progress], None],
     ) -> dict[str, Digest]:
         settings = await asyncio.to_thread(selected.settings)
         tally = Tally(total=len(missing))
@@ -196,6 +201,8 @@ class Realiser:
             async with asyncio.TaskGroup() as all_of_it:
                 reporting = all_of_it.create_task(keep_reporting(tally, report))
                 async with asyncio.TaskGroup() as group:
+                    # Here it costs no time, and its record waits for no disk that all the rest is written to.
+                    group.create_task(asyncio.to_thread(self._compile_client, environment))
                     group.create_task(self._provider.prepare(len(missing), secure=_by_https(missing)))
                     for choice in _biggest_first(missing):
                         group.create_task(provide(choice))
