@@ -40,6 +40,8 @@ INDEX_FORMAT = 2
 _YOUNG_DURING_IMPORTS = 10_000
 # ...and those above this number, which most likely live as long as the process, are put with the old ones.
 _YOUNG_AFTER_IMPORT = 600
+# Python 3.12 freezes some hundred objects when it starts; who freezes later freezes all there are, thousands.
+_FROZEN_BY_PROGRAMS = 1000
 # A collector without generations looks at everything each time, whatever is moved.
 _HAS_GENERATIONS = "t" not in getattr(sys, "abiflags", "")
 
@@ -99,7 +101,7 @@ def _make_all_old() -> None:
     """Let objects pass for such that survived; what of them is garbage waits for a full collection."""
     import gc
 
-    if gc.isenabled() and not gc.get_freeze_count():
+    if gc.isenabled() and gc.get_freeze_count() < _FROZEN_BY_PROGRAMS:
         gc.freeze()
         gc.unfreeze()
 

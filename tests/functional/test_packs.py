@@ -187,6 +187,13 @@ def test_tracebacks_and_sources_are_those_of_the_set(made: Path) -> None:
     assert f'File "{site_packages(made)}/azure/core/ext/tracing/__init__.py", line 2, in trace' in error
 
 
+def test_the_collector_is_as_before_when_an_import_is_over(made: Path) -> None:
+    code = "import gc; b = gc.get_threshold(); import demo.latin; print(gc.get_threshold() == b, "
+    assert (
+        run(made, "-c", code + "gc.isenabled(), gc.get_freeze_count() < 1000)").stdout == "True True True\n"
+    )
+
+
 def test_no_descriptor_is_kept(made: Path) -> None:
     if not Path("/proc/self/fd").exists():
         pytest.skip("no /proc on this system")
