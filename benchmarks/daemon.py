@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -36,9 +35,9 @@ TRIM_SECONDS = 20
 def run(bench: Workbench, runs: int) -> dict[str, Any]:
     """Measure; returns group -> line -> figure. `runs` prolongs the idle time."""
     bench.wheels(*bench.requirements("web"))
-    with bench.index() as address, tempfile.TemporaryDirectory(dir=bench.places["disk"]) as scratch:
-        home = Home(bench, Path(scratch) / "home")
-        project = Path(scratch) / "project"
+    with bench.index() as address, bench.scratch(bench.places["disk"]) as scratch:
+        home = Home(bench, scratch / "home")
+        project = scratch / "project"
         shutil.copytree(bench.project("uv", "web", address), project)
         try:
             home.start_daemon()

@@ -10,10 +10,8 @@ import base64
 import hashlib
 import statistics
 import sys
-import tempfile
 import time
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from virtual_sprawl import protocol
@@ -23,6 +21,8 @@ from .daemon import memory_of
 from .workbench import Home
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .workbench import Workbench
 
 __all__ = ["RUNS", "run"]
@@ -34,15 +34,15 @@ SETS = (10, 100, 1000, 10_000)
 
 def run(bench: Workbench, runs: int) -> dict[str, Any]:
     """Measure; returns group -> line -> figures."""
-    with tempfile.TemporaryDirectory(dir=bench.places["disk"]) as scratch:
-        wheels = Path(scratch) / "wheels"
+    with bench.scratch(bench.places["disk"]) as scratch:
+        wheels = scratch / "wheels"
         wheels.mkdir()
         lines = [_wheel(wheels, number) for number in range(max(PACKAGES))]
         by_packages = {}
         for count in PACKAGES:
-            home = Home(bench, Path(scratch) / f"home-{count}")
+            home = Home(bench, scratch / f"home-{count}")
             by_packages[f"{count} packages"] = _with_packages(home, lines[:count], runs)
-        by_sets = _with_sets(Home(bench, Path(scratch) / "home-sets"), lines, runs)
+        by_sets = _with_sets(Home(bench, scratch / "home-sets"), lines, runs)
     return {"packages in a lock, ms": by_packages, "sets in a store, ms": by_sets}
 
 

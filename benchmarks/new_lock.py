@@ -1,90 +1,63 @@
 """A lock that is new, of wheels that are all in the store or the cache: `sprawl sync` against `uv sync`.
 
 Claim: an eighth of uv. Each run leaves out one other package of the set, so that its lock, and the path set,
-are new, and every wheel is there already.
+are new, and every wheel is there already. The daemon's part is one request, as in `second_project`.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import harness
-from .workbench import Home
+from .syncing import RUNS, Stage, on_each_set
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .workbench import Workbench
 
 __all__ = ["RUNS", "run"]
 
-RUNS = 9
-SETS = ("ds", "web")
-
 
 def run(bench: Workbench, runs: int) -> dict[str, Any]:
     """Measure; returns group -> contender -> statistics."""
-    results: dict[str, Any] = {}
-    bench.wheels(*(line for name in SETS for line in bench.requirements(name)))
-    with bench.index() as address:
-        # In memory, where a peer that makes a file for each module suffers least.
-        place, directory = list(bench.places.items())[-1]
-        for name in SETS:
-            with tempfile.TemporaryDirectory(dir=directory) as scratch:
-                new = _New(bench, Path(scratch), bench.project("uv", name, address))
-                try:
-                    results[f"{name}, {place}"] = new.measure(min(runs, new.most))
-                finally:
-                    new.home.stop()
-    return results
+    return on_each_set(bench, lambda stage: _New(stage).measure(runs))
 
 
 class _New:
-    def __init__(self, bench: Workbench, scratch: Path, original: Path) -> None:
-        self.bench = bench
-        self.scratch = scratch
-        self.home = Home(bench, scratch / "home")
-        self.first = scratch / "first"
-        shutil.copytree(original, self.first)
-        self.lock = (original / "uv.lock").read_text()
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.lock = (stage.first / "uv.lock").read_text()
+        self.listed = (stage.first / "pyproject.toml").read_text()
         _, *packages = re.split(r"(?m)^(?=\[\[package\]\])", self.lock)
         names = [re.search(r'name = "([^"]+)"', package) for package in packages]
         self.names = [found[1] for found in names if found and found[1] != "bench"]
-        # One of them for warming up, and each contender meets every lock once.
-        self.most = len(self.names) - 1
-        self.turn = {"uv": 0, "sprawl": 0}
+        self.count = 0
 
     def measure(self, runs: int) -> dict[str, Any]:
-        self.home.settle("main.py", cwd=self.first)
-        uv = self.bench.peer("uv")
-        harness.command([uv, "sync", "-q", "--frozen"], self.home.environ, cwd=self.first)
-        words = {
-            "uv": [uv, "sync", "-q", "--frozen"],
-            "sprawl": [self.bench.own / "sprawl", "sync", "-q"],
-        }
         contenders = {
-            f"{tool} sync": (
-                lambda tool=tool: harness.spawn(words[tool], self.home.environ, self.project(tool))
-            )
-            for tool in words
+            "uv sync": lambda: self.stage.sync("uv", self.project),
+            "sprawl sync": lambda: self.stage.sync("sprawl", self.project),
+            "the daemon's part": lambda: self.stage.ask(self.project),
         }
-        before = {f"{tool} sync": (lambda tool=tool: self.new_project(tool)) for tool in words}
-        return harness.alternate(contenders, runs, before=before)
+        # The last two share a store: no lock may come twice. One run of each is for warming up.
+        most = len(self.names) // 2 - 1
+        firsts = dict(zip(contenders, (0, 0, 1), strict=True))
+        before = {name: (lambda first=first: self.new_project(first)) for name, first in firsts.items()}
+        return harness.alternate(contenders, min(runs, most), before=before)
 
-    def project(self, tool: str) -> Path:
-        """Return the project of a contender's present turn."""
-        return self.scratch / f"{tool}-{self.turn[tool]}"
+    @property
+    def project(self) -> Path:
+        """Return the project of the present turn."""
+        return self.stage.scratch / f"project-{self.count}"
 
-    def new_project(self, tool: str) -> None:
-        """Make the next project: the lock without what one package stands for."""
-        left_out = self.names[self.turn[tool]]
-        self.turn[tool] += 1
-        project = self.project(tool)
-        project.mkdir()
+    def new_project(self, first: int) -> None:
+        """Make the next project: the lock without what one package stands for, every second from `first`."""
+        left_out = self.names[self.count // 3 * 2 + first]
+        self.count += 1
+        self.project.mkdir()
         line = rf'(?m)^ *\{{ name = "{re.escape(left_out)}"[^\n]*\}},?\n'
-        (project / "uv.lock").write_text(re.sub(line, "", self.lock))
-        listed = (self.first / "pyproject.toml").read_text()
+        (self.project / "uv.lock").write_text(re.sub(line, "", self.lock))
         pinned = rf'(?m)^ *"{re.escape(left_out)}==[^"]*",\n'
-        (project / "pyproject.toml").write_text(re.sub(pinned, "", listed, flags=re.IGNORECASE))
+        (self.project / "pyproject.toml").write_text(re.sub(pinned, "", self.listed, flags=re.IGNORECASE))
