@@ -72,6 +72,23 @@ def test_what_is_missing_is_made_once(run: Run, store: Store) -> None:
     assert os.listdir(store.root / "tmp") == []
 
 
+def test_a_pack_of_an_earlier_format_is_made_anew(run: Run, store: Store) -> None:
+    digest = publish_entry(store, "alpha")
+    path = store.root / "packs" / pack_tag(ENVIRONMENT) / f"{digest}.pack"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"VSPACK1\n" + bytes(100))
+    assert not store.packs.has(pack_tag(ENVIRONMENT), digest)
+
+    async def main() -> None:
+        packer = Packer(store)
+        packer.want(ENVIRONMENT, [digest])
+        await packer.idle()
+        assert packer.statistics()["built"] == 1
+
+    run(main())
+    assert store.packs.has(pack_tag(ENVIRONMENT), digest)
+
+
 def test_the_builder_runs_at_the_lowest_priority_with_no_environment(
     run: Run, store: Store, tmp_path: Path
 ) -> None:
