@@ -23,12 +23,12 @@ __all__ = ["RESERVE_BYTES", "Reserve", "free_bytes", "require_room"]
 
 _LOG = logging.getLogger(__name__)
 
-RESERVE_BYTES: Final = 8 << 20
+RESERVE_BYTES: Final = 4 << 20
 SCARCE_BYTES: Final = 1 << 20
 """With less room than this, gc starts by giving up the reserve."""
 ROOM_PERCENT: Final = 220
 """Room that a wheel takes while it becomes an entry, the archive beside its unpacked files, of its size."""
-PLENTY: Final = 16
+PLENTY: Final = 32
 """The reserve is made only where this many times its size is free: it must not be what fills a small disk."""
 
 

@@ -143,7 +143,7 @@ def test_gc_works_on_a_full_disk(sandbox: Sandbox, index: SimpleIndex, tmp_path:
         sandbox.sprawl("sync", cwd=project)
         store = disk / "virtual-sprawl"
         sandbox.ctl("gc")
-        assert (store / "reserve").stat().st_size == 8 << 20
+        assert (store / "reserve").stat().st_size == 4 << 20
         with open(disk / "filler", "wb") as file:
             free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
             os.posix_fallocate(file.fileno(), 0, free)
