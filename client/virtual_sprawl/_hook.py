@@ -31,7 +31,7 @@ _OWN_PROGRAMS = ("sprawl", "sprawlctl", "sprawld")
 def activate() -> None:
     """Prepare to run this start on a path set, if VIRTUAL_SPRAWL asks for it.
 
-    Called by `virtual_sprawl.pth` and `virtual_sprawl.start`.
+    Called by `virtual_sprawl.pth` and `virtual_sprawl.start`, in the module `_start`; see `joined`.
     """
     if os.environ.get(VARIABLE, "") not in ("", "0") and _applies():
         sys.meta_path.insert(0, _SiteEnd())
@@ -195,7 +195,7 @@ def _go_directly(found: "Direct", execute: bool) -> bool:
 
     try:
         lease.take_lease(directory)
-        activation.activate(topfinder.Entrance(directory, site_packages, open_index), start_up, execute)
+        activation.enter_set(topfinder.Entrance(directory, site_packages, open_index), start_up, execute)
     except (OSError, ImportError):
         return False
     return True

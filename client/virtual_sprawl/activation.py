@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from .topfinder import Entrance
 
-__all__ = ["activate"]
+__all__ = ["enter_set"]
 
 _MODULE = type(os)
 _IMPORT_SYSTEM = ("_frozen_importlib", "_frozen_importlib_external", "zipimport")
 
 
-def activate(entrance: "Entrance", start_up: "Optional[Iterable[str]]", execute: bool) -> None:
+def enter_set(entrance: "Entrance", start_up: "Optional[Iterable[str]]", execute: bool) -> None:
     """Make this process run on a set; `start_up` names the `.pth` files in it, None: look.
 
     The lease is held already. With `execute`, or where the process cannot be cleaned, it is replaced by the

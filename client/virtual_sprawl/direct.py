@@ -34,7 +34,7 @@ DIRECTORY = "direct"
 # Hashing would take an extension module; two keys of one name only cost each other the short way.
 _PRIME = (1 << 127) - 1
 _RECORD_LIMIT = 1 << 20
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_RECORD_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def key_of(fields: "Mapping[str, str]") -> bytes:
@@ -81,7 +81,7 @@ def holds(path: str, ctime_ns: int, size: int, inode: int) -> bool:
 
 def read_own(path: str, limit: int) -> bytes:
     """Return what a file of this user's has, up to `limit` bytes; OSError or ValueError if it is not that."""
-    descriptor = os.open(path, _FLAGS)
+    descriptor = os.open(path, _RECORD_FLAGS)
     try:
         found = os.fstat(descriptor)
         if found.st_uid != os.geteuid() or found.st_mode & 0o170022 != 0o100000:

@@ -1,4 +1,4 @@
-"""Which files make the start-up hook: the modules it imports, directly or not, and the two start-up files.
+"""Which files make the start-up hook: its modules, those of the shortest way joined, and two start-up files.
 
 They are found by their imports, so that a module that is new to the hook is never forgotten and a tool is
 never copied. A list of files has the form of RECORD: `path,sha256=<urlsafe base64>,size`.
@@ -8,6 +8,8 @@ import ast
 import base64
 import hashlib
 import os
+
+from . import joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ def hook_files(package: str = os.path.dirname(os.path.abspath(__file__))) -> "di
         if name not in files:
             files[name] = _required(f"{package}/{module}.py")
             waiting += _relative_imports(files[name], package)
+    files[f"{PACKAGE}/{joined.NAME}.py"] = joined.join(package)
     for name in START_UP:
         files[name] = _required(f"{os.path.dirname(package)}/{name}")
     return files

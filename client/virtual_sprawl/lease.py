@@ -24,7 +24,7 @@ _FIRST_DESCRIPTOR = 200
 # Age is counted in days; an inode need not be written at every start.
 _STAMP_SECONDS = 3600.0
 
-_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_LEASE_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 # Up to 3.9 `fcntl` puts itself into sys.modules, without a spec.
 _FCNTL_IS_FREE = sys.version_info >= (3, 10)
@@ -40,12 +40,12 @@ def take_lease(directory: str) -> int:
     path = directory + "/lease"
     try:
         # Some network file systems lock only descriptors that can be written to.
-        descriptor = os.open(path, os.O_RDWR | _FLAGS)
+        descriptor = os.open(path, os.O_RDWR | _LEASE_FLAGS)
     except FileNotFoundError:
         raise
     except OSError:
         # A read-only file system: its sets cannot be collected, but it may be remounted.
-        descriptor = os.open(path, os.O_RDONLY | _FLAGS)
+        descriptor = os.open(path, os.O_RDONLY | _LEASE_FLAGS)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     except OSError:
@@ -64,7 +64,7 @@ def take_lease(directory: str) -> int:
         except OSError:
             pass  # a read-only file system
     try:
-        high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
+        high: int = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
     except OSError:
         return descriptor  # a limit on open files below that number: the small one has to do
     os.close(descriptor)

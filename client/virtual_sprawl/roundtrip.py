@@ -31,7 +31,7 @@ def run_on_set(fields: "Mapping[str, str]", execute: bool, meanwhile: "Callable[
         try:
             lease.take_lease(reply[1])
             index = finder.SetIndex(reply[2], reply[1])
-            activation.activate(index.entrance(), index.start_up, execute)
+            activation.enter_set(index.entrance(), index.start_up, execute)
         except (OSError, ImportError) as error:
             failure: Exception = error
             continue

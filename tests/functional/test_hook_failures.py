@@ -90,7 +90,7 @@ def test_an_index_of_another_release_or_interpreter(stage: Stage, index: bytes) 
 
 
 def test_a_bug_of_ours_is_told_in_one_line_too(fresh: Stage) -> None:
-    (fresh.user_site / "virtual_sprawl/lease.py").write_text("raise RuntimeError('a bug')\n")
+    (fresh.user_site / "virtual_sprawl/roundtrip.py").write_text("raise RuntimeError('a bug')\n")
     with fresh.daemon():
         assert "RuntimeError: a bug" in refused(fresh.run(*PROGRAM), "client.internal")
 

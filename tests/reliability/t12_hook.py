@@ -76,7 +76,7 @@ def read_only_store(stage: Stage) -> Iterator[None]:
 
 @contextlib.contextmanager
 def broken_module(stage: Stage) -> Iterator[None]:
-    path = stage.user_site / "virtual_sprawl" / "activation.py"
+    path = stage.user_site / "virtual_sprawl" / "roundtrip.py"
     whole = path.read_bytes()
     path.write_bytes(b"raise RuntimeError('broken')\n")
     yield

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sprawld.pathsets import clientcopy, setindex
+from virtual_sprawl import joined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,6 +150,7 @@ def install_hook(target: Path, python: Path, *, compiled: bool = False) -> None:
     shutil.copytree(
         CLIENT / "virtual_sprawl", target / "virtual_sprawl", ignore=shutil.ignore_patterns("__pycache__")
     )
+    (target / "virtual_sprawl" / f"{joined.NAME}.py").write_bytes(joined.join(str(CLIENT / "virtual_sprawl")))
     for name in ("virtual_sprawl.pth", "virtual_sprawl.start"):
         shutil.copy(CLIENT / name, target / name)
     if compiled:
