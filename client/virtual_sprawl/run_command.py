@@ -25,6 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from . import progress
+
 __all__ = ["become", "run", "sync"]
 
 RUN_USAGE = """\
@@ -224,18 +226,28 @@ def _realise(options: Options, start: str, script: str = "") -> "tuple[str, str]
     found = direct.find_direct(locations.store_directory(os.environ), fields)
     if found is not None and os.path.exists(found[0] + "/lease"):
         return os.path.basename(found[0]), found[0]
-    from . import connection, progress
+    from . import connection
 
-    bar = progress.Progress(options.quiet)
+    bars: "list[progress.Progress]" = []
+
+    def show(event: "list[bytes]") -> None:
+        # An answer that is there at once has none.
+        from . import progress
+
+        if not bars:
+            bars.append(progress.Progress(options.quiet))
+        bars[0].show(event)
+
     try:
         try:
-            reply = connection.resolve(fields, bar.show)
+            reply = connection.resolve(fields, show)
             if reply is None:
                 # The selection tells where was looked, and why no further.
                 connection.call("select", {"fields": fields})
         finally:
             # After Ctrl-C as well: the shell's prompt must not land behind half a line.
-            bar.clear()
+            for bar in bars:
+                bar.clear()
     except connection.Refusal as refusal:
         fail(EXIT_REFUSED, "sprawl: %s" % refusal)
     if reply is None:
