@@ -11,24 +11,34 @@ __all__ = ["JoinedStart"]
 
 
 class JoinedStart(BuildHookInterface):  # type: ignore[type-arg]
-    """Made where the wheel is; an editable installation has no start-up files, so it needs none."""
+    """Made where the wheel is; an editable installation starts with the modules as they are in the tree."""
 
     def initialize(self, version: str, build_data: "dict[str, Any]") -> None:
-        """Write the module to a file that is gone after the build, and name it to the builder."""
-        if version == "editable":
-            return
+        """Name to the builder what differs from the tree, in files that are gone after the build."""
         package = os.path.join(self.root, "client/virtual_sprawl")
         joined = _module(os.path.join(package, "joined.py"))
         self.scratch = tempfile.TemporaryDirectory()
-        path = os.path.join(self.scratch.name, joined.NAME + ".py")
-        with open(path, "wb") as stream:
-            stream.write(joined.join(package))
-        build_data["force_include"][path] = f"virtual_sprawl/{joined.NAME}.py"
+        if version != "editable":
+            path = self._write(joined.NAME + ".py", joined.join(package))
+            build_data["force_include"][path] = f"virtual_sprawl/{joined.NAME}.py"
+            return
+        included = build_data["force_include_editable"]
+        for source, target in self.build_config.get_force_include().items():
+            path = source
+            if target in ("virtual_sprawl.pth", "virtual_sprawl.start"):
+                with open(source, "rb") as stream:
+                    path = self._write(target, stream.read().replace(joined.NAME.encode(), b"_hook"))
+            included[path] = target
 
     def finalize(self, version: str, build_data: "dict[str, Any]", artifact_path: str) -> None:
-        """Remove that file."""
-        if version != "editable":
-            self.scratch.cleanup()
+        """Remove those files."""
+        self.scratch.cleanup()
+
+    def _write(self, name: str, content: bytes) -> str:
+        path = os.path.join(self.scratch.name, name)
+        with open(path, "wb") as stream:
+            stream.write(content)
+        return path
 
 
 def _module(path: str) -> Any:

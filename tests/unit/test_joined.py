@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
+import hatchling.build
 import pytest
 
 from tests.support.interpreters import interpreter_cases
@@ -59,3 +61,15 @@ def test_one_name_of_two_modules_is_refused(copy: Path, addition: str) -> None:
 
 def test_it_is_a_file_of_the_hook() -> None:
     assert hookfiles.hook_files()[START] == joined.join(str(PACKAGE))
+
+
+@pytest.mark.parametrize(("kind", "start"), [("wheel", joined.NAME), ("editable", "_hook")])
+def test_installed_start_up_files_name_a_module_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, start: str
+) -> None:
+    monkeypatch.chdir(PACKAGE.parents[1])
+    build = {"wheel": hatchling.build.build_wheel, "editable": hatchling.build.build_editable}[kind]
+    with zipfile.ZipFile(tmp_path / build(str(tmp_path))) as wheel:
+        assert f"virtual_sprawl.{start}" in wheel.read("virtual_sprawl.pth").decode()
+        assert wheel.read("virtual_sprawl.start").decode() == f"virtual_sprawl.{start}:activate\n"
+        assert (START in wheel.namelist()) == (kind == "wheel")
