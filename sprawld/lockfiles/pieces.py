@@ -31,6 +31,8 @@ __all__ = ["PACKAGES", "Pieces"]
 _HEADER: Final = "[[package]]\n"
 _LONG_STRINGS: Final = ('"""', "'''")
 _MOST_CHARACTERS: Final = 512 << 10
+_MOST_PIECES: Final = 4096
+"""What is larger is not remembered as a whole either, and is parsed faster in one go."""
 
 T = TypeVar("T")
 
@@ -53,10 +55,11 @@ class Pieces:
 
     def parse(self, path: Path, text: str) -> Table:
         """Return the document that `parse_toml` returns, or raise what it raises."""
-        head, *texts = text.split("\n" + _HEADER)
-        if not texts or any(quotes in text for quotes in _LONG_STRINGS):
+        pieces = text.count(_HEADER)
+        if not 0 < pieces <= _MOST_PIECES or any(quotes in text for quotes in _LONG_STRINGS):
             return parse_toml(path, text)
         check_bulk(path, text)
+        head, *texts = text.split("\n" + _HEADER)
         try:
             document = tomli.loads(head)
             tables = [self._table(piece) for piece in texts]
