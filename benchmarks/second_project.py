@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import harness
 from .syncing import RUNS, Stage, on_each_set
-from .workbench import remove
 
 if TYPE_CHECKING:
     from .workbench import Workbench
@@ -40,7 +39,7 @@ class _Second:
 
     def new_project(self) -> None:
         """Put the lock into a directory that nobody has seen."""
-        remove(self.project)
+        self.stage.home.bench.discard(self.project)
         self.count += 1
         self.project = self.stage.scratch / f"project-{self.count}"
         shutil.copytree(self.stage.first, self.project, ignore=shutil.ignore_patterns(".venv"))

@@ -1,10 +1,11 @@
 """What the benchmarks of `sync` share: a user with one project that both tools have made ready, per set.
 
-In memory, where a peer that makes a file for each module suffers least.
+In memory, where a peer that makes a file for each module suffers least, and on a disk, where people have theirs.
 """
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +32,7 @@ def on_each_set(bench: Workbench, measure: Callable[[Stage], dict[str, Any]]) ->
     results: dict[str, Any] = {}
     bench.wheels(*(line for name in SETS for line in bench.requirements(name)))
     with bench.index() as address:
-        place, directory = list(bench.places.items())[-1]
-        for name in SETS:
+        for (place, directory), name in itertools.product(reversed(bench.places.items()), SETS):
             with bench.scratch(directory) as scratch:
                 stage = Stage(bench, scratch, bench.project("uv", name, address))
                 try:
