@@ -1,6 +1,7 @@
 """What the benchmarks of `sync` share: a user with one project that both tools have made ready, per set.
 
-In memory, where a peer that makes a file for each module suffers least, and on a disk, where people have theirs.
+In memory, where a peer that makes a file for each module suffers least, and on a disk, where people have
+their projects.
 """
 
 from __future__ import annotations
