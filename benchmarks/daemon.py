@@ -25,8 +25,8 @@ RUNS = 1
 IDLE_SECONDS = 30
 SETTLE_SECONDS = 8
 """Until what a request leaves behind is done: durability, records, trash."""
-FLUSH_SECONDS = 60
-"""Last uses are written once, that long after the first; idleness begins after that."""
+CHORES_SECONDS = 120
+"""When the last of what packages leave to do is due, the look at the budget; idleness begins then."""
 
 TRIM_SECONDS = 20
 """Memory is given back that long after the last work."""
@@ -51,8 +51,8 @@ def run(bench: Workbench, runs: int) -> dict[str, Any]:
             after = memory_of(pid)
             print("daemon: waiting until packs are made", file=sys.stderr, flush=True)
             home.wait_for_packs()
-            left = max(used + FLUSH_SECONDS - time.monotonic(), TRIM_SECONDS)
-            _wait(left + SETTLE_SECONDS, "the use is written down and memory given back")
+            left = max(used + CHORES_SECONDS - time.monotonic(), TRIM_SECONDS)
+            _wait(left + SETTLE_SECONDS, "what the use left to do is done")
             settled, before = memory_of(pid), _switches(pid)
             _wait(IDLE_SECONDS * runs, "the idle time is over")
             switches = _switches(pid) - before
