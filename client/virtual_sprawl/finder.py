@@ -20,8 +20,8 @@ import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import FileFinder
 
+# By its name only: long after a start, the package that this is loaded into is none to import modules from.
 from . import packs, topfinder
-from .topfinder import StoreSourceLoader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["SetIndex", "install"]
 
 INDEX_FORMAT = topfinder.INDEX_FORMAT
+StoreSourceLoader = topfinder.StoreSourceLoader
 
 NAMESPACE = 2
 

@@ -86,6 +86,12 @@ def test_a_start_with_a_record_asks_nobody(stage: Stage) -> None:
     assert stage.files() == before
 
 
+def test_what_is_imported_then_is_found_by_our_finder(stage: Stage) -> None:
+    record(stage)
+    shown = "print(type(tool.part.__loader__).__name__, type(sys.path_importer_cache[sys.path[-1]]).__name__)"
+    assert stage.output("-c", f"import sys, tool.part; {shown}").split() == ["StoreSourceLoader", "TopFinder"]
+
+
 def test_it_loads_one_module_and_keeps_none_of_ours(stage: Stage) -> None:
     record(stage)
     bare = set(stage.output("-c", MODULES, mode=None).split())
