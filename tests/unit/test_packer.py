@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from sprawld.model import Environment
+from sprawld.model import Digest, Environment
 from sprawld.pathsets import pack
 from sprawld.pathsets.pack import Packer, pack_tag
 from sprawld.store import failpoints
@@ -52,6 +52,18 @@ def in_store(store: Store) -> list[str]:
     return sorted(path.name for path in (store.root / "packs").rglob("*.pack"))
 
 
+def make_pack(run: Run, store: Store, environment: Environment, digest: Digest) -> None:
+    """Have the pack of one entry made, by a packer of its own."""
+
+    async def main() -> None:
+        packer = Packer(store)
+        packer.want(environment, [digest])
+        await packer.idle()
+        assert packer.statistics()["built"] == 1
+
+    run(main())
+
+
 def test_what_is_missing_is_made_once(run: Run, store: Store) -> None:
     digests = [publish_entry(store, name) for name in ("alpha", "beta")]
 
@@ -79,13 +91,7 @@ def test_a_pack_of_an_earlier_format_is_made_anew(run: Run, store: Store) -> Non
     path.write_bytes(b"VSPACK1\n" + bytes(100))
     assert not store.packs.has(pack_tag(ENVIRONMENT), digest)
 
-    async def main() -> None:
-        packer = Packer(store)
-        packer.want(ENVIRONMENT, [digest])
-        await packer.idle()
-        assert packer.statistics()["built"] == 1
-
-    run(main())
+    make_pack(run, store, ENVIRONMENT, digest)
     assert store.packs.has(pack_tag(ENVIRONMENT), digest)
 
 
@@ -96,13 +102,7 @@ def test_the_builder_runs_at_the_lowest_priority_with_no_environment(
     report = tmp_path / "report"
     environment = program(tmp_path, f'env > {report}; exec {sys.executable} "$@"')
 
-    async def main() -> None:
-        packer = Packer(store)
-        packer.want(environment, [digest])
-        await packer.idle()
-        assert packer.statistics()["built"] == 1
-
-    run(main())
+    make_pack(run, store, environment, digest)
     names = {line.partition("=")[0] for line in report.read_text().splitlines()}
     assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == {"PATH", "PYTHONHASHSEED"}
 
@@ -248,10 +248,4 @@ def test_what_does_not_compile_is_left_out(run: Run, store: Store) -> None:
     }
     digest = publish_entry(store, "bad", files)
 
-    async def main() -> None:
-        packer = Packer(store)
-        packer.want(ENVIRONMENT, [digest])
-        await packer.idle()
-        assert packer.statistics()["built"] == 1
-
-    run(main())
+    make_pack(run, store, ENVIRONMENT, digest)
