@@ -41,7 +41,7 @@ class Given:
 
 
 class GivenSets:
-    """The sets that were given lately; `keep` and `still` block."""
+    """The sets that were given lately; `keep` and `stands` look at files."""
 
     def __init__(self, store: Store, standing: Standing) -> None:
         self._store = store
