@@ -23,7 +23,7 @@ from .chosen import compare_files
 from .copies import Copy, copy
 from .elsewhere import answer_from, ask_elsewhere
 from .places import HERE, Place
-from .tally import Answer, Tally, answer_of, difference, refusal
+from .tally import Answer, Tally, answer_of, difference
 from .variants import Variant
 
 if TYPE_CHECKING:
@@ -151,19 +151,10 @@ def _every_option(project: Copy) -> Iterator[Variant]:
 def _our_pins(project: Copy, place: Place) -> tuple[Pin, ...]:
     """Return everything that some option selects there; nothing where we refuse."""
     try:
-        return _select(project, place, Wanted(all_groups=True))
+        return project.select(place, Wanted(all_groups=True))
     except SprawlError:
         return ()
 
 
 def _our_answer(project: Copy, place: Place, variant: Variant) -> Answer:
-    try:
-        return answer_of(_select(project, place, variant.wanted))
-    except SprawlError as error:
-        return refusal(error)
-
-
-def _select(project: Copy, place: Place, wanted: Wanted) -> tuple[Pin, ...]:
-    if isinstance(project.ours, SprawlError):
-        raise project.ours
-    return project.ours.select(place.environment, wanted)
+    return answer_of(lambda: project.select(place, variant.wanted))

@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from sprawld.errors import SprawlError
 from sprawld.model import Wanted
 
 from .ask_requirements import Installers, put_stubs, without_hashes
 from .copies import Copy, copy
-from .tally import Answer, Tally, answer_of, refusal
+from .tally import Answer, Tally, answer_of
 from .variants import DEFAULT, Variant
 
 if TYPE_CHECKING:
@@ -134,14 +133,9 @@ def _joined(hashes: Iterable[str]) -> str:
 
 
 def _releases_of(project: Copy, place: Place, variant: Variant) -> list[Pin]:
-    if isinstance(project.ours, SprawlError):
-        raise project.ours
-    pins = project.ours.select(place.environment, variant.wanted)
+    pins = project.select(place, variant.wanted)
     return [pin for pin in pins if pin.source.kind == "registry"]
 
 
 def _our_answer(project: Copy, place: Place, variant: Variant) -> Answer:
-    try:
-        return answer_of(_releases_of(project, place, variant))
-    except SprawlError as error:
-        return refusal(error)
+    return answer_of(lambda: _releases_of(project, place, variant))

@@ -28,7 +28,7 @@ from sprawld.model import Wanted
 from .ask_uv import by_name, code_of, told_by_pip_install
 from .copies import Copy, copy, redirect_pylock
 from .places import HERE, Place
-from .tally import Answer, Tally, answer_of, refusal
+from .tally import Answer, Tally, answer_of
 from .variants import DEFAULT, Variant
 
 if TYPE_CHECKING:
@@ -216,17 +216,12 @@ def _variants(project: Copy) -> tuple[Variant, ...]:
 
 
 def _our_choices(project: Copy, place: Place, variant: Variant) -> tuple[Choice, ...]:
-    if isinstance(project.ours, SprawlError):
-        raise project.ours
-    pins = project.ours.select(place.environment, variant.wanted)
+    pins = project.select(place, variant.wanted)
     return tuple(choose(pin, place.environment, hashed=False) for pin in pins)
 
 
 def _our_answer(project: Copy, place: Place, variant: Variant) -> Answer:
-    try:
-        return answer_of(choice.pin for choice in _our_choices(project, place, variant))
-    except SprawlError as error:
-        return refusal(error)
+    return answer_of(lambda: [choice.pin for choice in _our_choices(project, place, variant)])
 
 
 def _our_files(choices: Sequence[Choice]) -> dict[str, str]:

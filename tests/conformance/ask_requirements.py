@@ -25,11 +25,13 @@ from sprawld.model import Wanted
 from .ask_uv import told_by_pip_install
 from .places import HERE, Place
 from .stubs import ARCHIVES, StubServer, stub
-from .tally import Answer, Tally, answer_of, refusal
+from .tally import Answer, Tally, answer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
+
+    from sprawld.model import Pin
 
     from .tools import Toolbox
 
@@ -175,8 +177,7 @@ def put_stubs(directory: Path, releases: Iterable[tuple[str, str]]) -> None:
 
 
 def _our_answer(lock: RequirementsLock, place: Place) -> Answer:
-    try:
-        pins = lock.select(place.environment, Wanted())
-    except SprawlError as error:
-        return refusal(error)
-    return answer_of(pin for pin in pins if pin.source.kind != "git")
+    def select() -> list[Pin]:
+        return [pin for pin in lock.select(place.environment, Wanted()) if pin.source.kind != "git"]
+
+    return answer_of(select)

@@ -27,7 +27,7 @@ from sprawld.model import Wanted
 
 from .copies import Copy, copy, read, redirect_uv
 from .places import HERE, Place
-from .tally import Answer, Tally, answer_of, refusal
+from .tally import Answer, Tally, answer_of
 from .variants import DEFAULT, Variant
 
 if TYPE_CHECKING:
@@ -165,20 +165,14 @@ class UvLocks:
 
 def _our_choices(project: Copy, place: Place, variant: Variant) -> tuple[Choice, ...]:
     """Return what we select there; a virtual project is nothing to install."""
-    if isinstance(project.ours, SprawlError):
-        raise project.ours
-    pins = project.ours.select(place.environment, variant.wanted)
+    pins = project.select(place, variant.wanted)
     order = preference_of("uv")
     found = (choose(pin, place.environment, hashed=False, preference=order) for pin in pins)
     return tuple(choice for choice in found if choice.kind != "virtual")
 
 
 def _our_answer(project: Copy, place: Place, variant: Variant) -> Answer:
-    try:
-        choices = _our_choices(project, place, variant)
-    except SprawlError as error:
-        return refusal(error)
-    return answer_of(choice.pin for choice in choices)
+    return answer_of(lambda: [choice.pin for choice in _our_choices(project, place, variant)])
 
 
 def _has_file(choice: Choice) -> bool:

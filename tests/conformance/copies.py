@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sprawld.lockfiles.lock import Lock
+    from sprawld.model import Pin, Wanted
 
+    from .places import Place
     from .stubs import StubServer
 
 __all__ = ["Copy", "copy", "pylock_files", "read", "redirect_pylock", "redirect_uv"]
@@ -46,6 +48,12 @@ class Copy:
         """The script that the lock belongs to."""
         script = self.lock.with_suffix("")
         return script if self.lock.name.endswith(".py.lock") else None
+
+    def select(self, place: Place, wanted: Wanted) -> tuple[Pin, ...]:
+        """Return what we select there; raises as reading and selecting do."""
+        if isinstance(self.ours, SprawlError):
+            raise self.ours
+        return self.ours.select(place.environment, wanted)
 
 
 def copy(lock: Path, scratch: Path, redirect: Callable[[str, str], str] | None = None) -> Copy:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from sprawld.errors import SprawlError
 from sprawld.model import Pin
 
-__all__ = ["DIRECT", "Answer", "Tally", "answer_of", "difference", "file_difference", "refusal"]
+__all__ = ["DIRECT", "Answer", "Tally", "answer_of", "difference", "file_difference"]
 
 DIRECT = ("git", "url", "path", "directory", "editable")
 """Sources of which tools often tell the name only."""
@@ -28,14 +28,12 @@ class Answer:
     """What was said when refusing."""
 
 
-def answer_of(pins: Iterable[Pin]) -> Answer:
-    """Return our answer in the form of a tool's."""
-    return Answer(packages={str(pin.name): _version(pin) for pin in pins})
-
-
-def refusal(error: SprawlError) -> Answer:
-    """Return our refusal in the form of a tool's."""
-    return Answer(refused=error.code, text=str(error))
+def answer_of(select: Callable[[], Iterable[Pin]]) -> Answer:
+    """Return what `select` selects, or why it refuses, in the form of a tool's answer."""
+    try:
+        return Answer(packages={str(pin.name): _version(pin) for pin in select()})
+    except SprawlError as error:
+        return Answer(refused=error.code, text=str(error))
 
 
 def _version(pin: Pin) -> str | None:
