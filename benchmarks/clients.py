@@ -22,6 +22,8 @@ from .asking import connect, request
 from .workbench import EMPTY_LOCK, Home
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .workbench import Workbench
 
 __all__ = ["RUNS", "run"]
@@ -68,7 +70,7 @@ def run(bench: Workbench, runs: int) -> dict[str, Any]:
     }
 
 
-def _milliseconds(seconds: Any) -> float:
+def _milliseconds(seconds: Iterable[float]) -> float:
     return round(statistics.median(seconds) * 1000, 2)
 
 

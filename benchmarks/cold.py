@@ -94,7 +94,14 @@ class _Cold:
         harness.spawn(
             [self.bench.python, "-m", "venv", "--without-pip", project / ".venv"], self.environ, project
         )
-        words = [self.bench.peer("pip").with_name("python"), "-m", "pip", "--python", python, "install"]
+        words: harness.Words = [
+            self.bench.peer("pip").with_name("python"),
+            "-m",
+            "pip",
+            "--python",
+            python,
+            "install",
+        ]
         words += ["-q", "--no-deps", *options, "-r", "requirements.txt"]
         harness.spawn(words, self.environ, project)
         harness.spawn([python, "main.py"], self.environ, project)

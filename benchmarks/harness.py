@@ -13,8 +13,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["alternate", "command", "machine", "markdown", "output", "spawn", "statistics_of", "table"]
+__all__ = [
+    "Words",
+    "alternate",
+    "command",
+    "machine",
+    "markdown",
+    "output",
+    "spawn",
+    "statistics_of",
+    "table",
+]
 
+Words = list[str | Path]
+"""A command with its arguments."""
 
 HEAD = f"  {'':34} {'n':>4} {'median ms':>10} {'min':>9} {'max':>9} {'ratio':>7} {'quartiles':>13}"
 
@@ -38,9 +50,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def output(
-    words: Sequence[str | os.PathLike[str]], environ: Mapping[str, str], *, cwd: Path | None = None
-) -> str:
+def output(words: Sequence[str | Path], environ: Mapping[str, str], *, cwd: Path | None = None) -> str:
     """Run a command and return what it printed; a failure ends the benchmark and shows what was said."""
     outcome = subprocess.run(
         [os.fspath(word) for word in words],
@@ -55,14 +65,12 @@ def output(
     return outcome.stdout
 
 
-def command(
-    words: Sequence[str | os.PathLike[str]], environ: Mapping[str, str], *, cwd: Path | None = None
-) -> None:
+def command(words: Sequence[str | Path], environ: Mapping[str, str], *, cwd: Path | None = None) -> None:
     """Run a command; as `output`."""
     output(words, environ, cwd=cwd)
 
 
-def spawn(words: Sequence[str | os.PathLike[str]], environ: Mapping[str, str], cwd: Path) -> None:
+def spawn(words: Sequence[str | Path], environ: Mapping[str, str], cwd: Path) -> None:
     """Run a command to its end with as little of our own as can be; a failure ends the benchmark."""
     with Path(os.devnull).open("r+b") as null, tempfile.TemporaryFile() as said:
         outcome = subprocess.run(

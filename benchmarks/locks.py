@@ -41,8 +41,8 @@ def frozen(wheels: Path, requirements: Sequence[str]) -> str:
     """Return requirements with the hashes of their wheels in a directory that an index has hashed."""
     hashes: dict[tuple[str, str], list[str]] = {}
     for file, digest in json.loads((wheels / "hashes.json").read_text()).items():
-        name, version, _, _ = parse_wheel_filename(file)
-        hashes.setdefault((name, str(version)), []).append(digest)
+        name, release, _, _ = parse_wheel_filename(file)
+        hashes.setdefault((name, str(release)), []).append(digest)
     lines = []
     for requirement in requirements:
         project, _, version = requirement.partition("==")
@@ -56,7 +56,8 @@ def add_stubs(directory: Path) -> None:
 
     poetry locks for all platforms, and so asks for them; nobody installs them.
     """
-    have, wanted = set(), set()
+    have: set[str] = set()
+    wanted: set[str] = set()
     for path in directory.glob("*.whl"):
         have.add(canonicalize_name(path.name.partition("-")[0]))
         with zipfile.ZipFile(path) as wheel:

@@ -50,7 +50,7 @@ def run(bench: Workbench, runs: int) -> dict[str, Any]:
                 home.sprawl("sync", "-q", cwd=project)
                 venv = Path(scratch) / f"venv-{number}"
                 harness.command([uv, "venv", "-q", "--python", bench.python, venv], home.environ)
-                words = [uv, "pip", "sync", "-q", "--python", venv / "bin/python", lock]
+                words: harness.Words = [uv, "pip", "sync", "-q", "--python", venv / "bin/python", lock]
                 harness.command(words, home.environ)
                 trees.append(venv)
                 locks.append(lock)

@@ -52,7 +52,7 @@ class Stage:
         self.home = Home(bench, scratch / "home")
         self.first = scratch / "first"
         shutil.copytree(original, self.first)
-        self.words = {
+        self.words: dict[str, harness.Words] = {
             "uv": [bench.peer("uv"), "sync", "-q", "--frozen"],
             "sprawl": [bench.own / "sprawl", "sync", "-q"],
         }

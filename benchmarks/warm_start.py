@@ -39,7 +39,7 @@ def run(bench: Workbench, runs: int) -> dict[str, Any]:
 
 def _starts(home: Home, project: Path, empty: Path, hooked: Path, runs: int) -> dict[str, Any]:
     on = home.environ | {"VIRTUAL_SPRAWL": "1", "VIRTUAL_SPRAWL_DAEMON": str(home.bench.own / "sprawld")}
-    where = [hooked, "-c", "import sys; print(sys.executable)"]
+    where: harness.Words = [hooked, "-c", "import sys; print(sys.executable)"]
     own = harness.output(where, on, cwd=project).strip()
     records = home.store / "direct"
     while len(list(records.glob("[!.]*"))) == 0:

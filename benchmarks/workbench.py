@@ -115,7 +115,7 @@ class Workbench:
         if marker.exists() and marker.read_text() == state.hexdigest():
             return
         self._venv(self.own.parent)
-        words = [self.own / "python", "-m", "pip", "install", "-q", "--force-reinstall", ROOT]
+        words: harness.Words = [self.own / "python", "-m", "pip", "install", "-q", "--force-reinstall", ROOT]
         if marker.exists():
             words.insert(-1, "--no-deps")
         harness.command(words, os.environ)
@@ -165,7 +165,16 @@ class Workbench:
         have = directory / "have.txt"
         known = set(have.read_text().split()) if have.exists() else set()
         missing = [requirement for requirement in requirements if requirement not in known]
-        words = [self.peer("pip"), "download", "-q", "--no-deps", "--only-binary", ":all:", "-d", directory]
+        words: harness.Words = [
+            self.peer("pip"),
+            "download",
+            "-q",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "-d",
+            directory,
+        ]
         while missing:
             # Two versions of one project cannot be asked for in one breath.
             batch = {requirement.partition("==")[0]: requirement for requirement in missing}
@@ -185,7 +194,13 @@ class Workbench:
     @contextlib.contextmanager
     def index(self) -> Iterator[str]:
         """Serve all wheels from another process; yield the index's address."""
-        words = [sys.executable, "-m", "benchmarks.index_server", self.work / "wheels", str(PORT)]
+        words: harness.Words = [
+            sys.executable,
+            "-m",
+            "benchmarks.index_server",
+            self.work / "wheels",
+            str(PORT),
+        ]
         with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE) as server:
             try:
                 assert server.stdout is not None
@@ -205,12 +220,13 @@ class Workbench:
         remove(path)
         path.mkdir(parents=True)
         (path / "pyproject.toml").write_text(locks.pyproject(requirements, address))
-        words = {
+        locking: dict[str, harness.Words] = {
             "uv": [self.peer("uv"), "lock", "-q", "--python", self.python],
             "poetry": [self.peer("poetry"), "lock", "-q"],
             "pdm": [self.peer("pdm"), "lock", "-q", "--platform", "linux"],
             "pip": [],
-        }[tool]
+        }
+        words = locking[tool]
         if words:
             with tempfile.TemporaryDirectory() as home:
                 harness.command(words, self.clean(Path(home)), cwd=path)
