@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.index import SimpleIndex
-from tests.support.sandbox import Sandbox
+from tests.support.sandbox import Sandbox, network_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,5 +23,14 @@ def index() -> Iterator[SimpleIndex]:
 @pytest.fixture
 def sandbox(tmp_path: Path, index: SimpleIndex) -> Iterator[Sandbox]:
     user = Sandbox(tmp_path / "user", index=index.url)
+    yield user
+    user.close()
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Iterator[Sandbox]:
+    """A user of the package index that is reached from here."""
+    user = Sandbox(tmp_path / "user")
+    user.environ |= network_settings()
     yield user
     user.close()

@@ -13,14 +13,13 @@ import pytest
 
 from sprawld.acquire.settings import default_index
 from tests.conformance.tools import Toolbox, ToolMissingError
-from tests.support.sandbox import Sandbox
+from tests.support.sandbox import Sandbox, network_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 pytestmark = [pytest.mark.functional, pytest.mark.network, pytest.mark.timeout(400)]
 
-SETTINGS = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "REQUESTS_CA_BUNDLE")
 PROJECT = """\
 [project]
 name = "sample"
@@ -62,14 +61,6 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Toolbox:
     return Toolbox(tmp_path_factory.mktemp("tools"))
 
 
-@pytest.fixture
-def user(tmp_path: Path) -> Iterator[Sandbox]:
-    sandbox = Sandbox(tmp_path / "user")
-    sandbox.environ |= {name: os.environ[name] for name in SETTINGS if name in os.environ}
-    yield sandbox
-    sandbox.close()
-
-
 def tool(tools: Toolbox, project: Path, name: str, *words: str, **environ: str) -> None:
     """Run a tool in the project; skips where it cannot be had or no index answers it."""
     try:
@@ -83,7 +74,7 @@ def tool(tools: Toolbox, project: Path, name: str, *words: str, **environ: str) 
         "PDM_PYTHON": sys.executable,
         "PIPENV_PYTHON": sys.executable,
         "UV_PYTHON": sys.executable,
-        **{setting: os.environ[setting] for setting in SETTINGS if setting in os.environ},
+        **network_settings(),
     }
     done = subprocess.run(
         [command, *words],

@@ -6,7 +6,6 @@ The build backends come from the user's package index; the sets need none.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,14 +15,13 @@ import pytest
 
 from tests.conformance.tools import Toolbox, ToolMissingError
 from tests.support.projects import write_tree
-from tests.support.sandbox import Sandbox
+from tests.support.sandbox import Sandbox, network_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 pytestmark = [pytest.mark.functional, pytest.mark.network, pytest.mark.timeout(400)]
 
-SETTINGS = ("VIRTUAL_SPRAWL_INDEX", "PIP_INDEX_URL", "UV_DEFAULT_INDEX")
 BACKENDS = {
     "setuptools": ("setuptools>=77", "setuptools.build_meta"),
     "hatch": ("hatchling>=1.27", "hatchling.build"),
@@ -137,14 +135,6 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Toolbox:
     return Toolbox(tmp_path_factory.mktemp("tools"))
 
 
-@pytest.fixture
-def user(tmp_path: Path) -> Iterator[Sandbox]:
-    sandbox = Sandbox(tmp_path / "user")
-    sandbox.environ |= {name: os.environ[name] for name in SETTINGS if name in os.environ}
-    yield sandbox
-    sandbox.close()
-
-
 def make_project(user: Sandbox, case: str) -> Path:
     backend, version, tables, files = CASES[case]
     needs, module = BACKENDS[backend]
@@ -159,8 +149,7 @@ def uv(tools: Toolbox, project: Path, *words: str) -> None:
         command = tools.uv
     except ToolMissingError as error:
         pytest.skip(str(error))
-    settings = {name: os.environ[name] for name in SETTINGS if name in os.environ}
-    environ = tools.environ({"UV_PYTHON": sys.executable, **settings})
+    environ = tools.environ({"UV_PYTHON": sys.executable, **network_settings()})
     done = subprocess.run([command, *words], cwd=project, env=environ, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"uv cannot do it here: {done.stderr.strip().splitlines()[-3:]}")

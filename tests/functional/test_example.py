@@ -15,12 +15,11 @@ from tests.support.interpreters import interpreters
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 pytestmark = [pytest.mark.functional, pytest.mark.network, pytest.mark.timeout(400)]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "penguins"
-INDEX_SETTINGS = ("VIRTUAL_SPRAWL_INDEX", "PIP_INDEX_URL", "UV_DEFAULT_INDEX")
 LOOK = """
 import json, sys
 from matplotlib.image import imread
@@ -28,14 +27,6 @@ picture = imread(sys.argv[1])
 colours = {tuple(pixel) for row in picture[::3, ::3, :3] for pixel in (row * 255).astype(int)}
 print(json.dumps({"shape": picture.shape, "colours": len(colours), "light": float(picture[..., :3].mean())}))
 """
-
-
-@pytest.fixture
-def user(tmp_path: Path) -> Iterator[Sandbox]:
-    sandbox = Sandbox(tmp_path / "user")
-    sandbox.environ |= {name: os.environ[name] for name in INDEX_SETTINGS if name in os.environ}
-    yield sandbox
-    sandbox.close()
 
 
 def test_the_example_draws_its_picture(user: Sandbox) -> None:

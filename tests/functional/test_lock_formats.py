@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ from sprawld.acquire.settings import default_index
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 pytestmark = [pytest.mark.functional, pytest.mark.network, pytest.mark.timeout(400)]
 
@@ -26,14 +25,6 @@ TOOLS = {
     "pdm": ("pdm==2.26.7", "hishel<2", "unearth<0.19"),
     "pipenv": ("pipenv==2026.2.0",),
 }
-SETTINGS = (
-    "PIP_INDEX_URL",
-    "UV_DEFAULT_INDEX",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "REQUESTS_CA_BUNDLE",
-    "PIP_CERT",
-)
 PROJECT = """\
 [project]
 name = "sample"
@@ -64,14 +55,6 @@ def uv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if installed.returncode:
         pytest.skip("no package index answers")
     return venv / "bin/uv"
-
-
-@pytest.fixture
-def user(tmp_path: Path) -> Iterator[Sandbox]:
-    sandbox = Sandbox(tmp_path / "user")
-    sandbox.environ |= {name: os.environ[name] for name in SETTINGS if name in os.environ}
-    yield sandbox
-    sandbox.close()
 
 
 def run_tool(user: Sandbox, uv: Path, cwd: Path, *words: str | Path) -> str:

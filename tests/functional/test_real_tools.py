@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conformance.tools import Toolbox
-from tests.support.sandbox import Sandbox
+from tests.support.sandbox import Sandbox, network_settings
 from tests.support.wheels import build_wheel
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.functional, pytest.mark.network, pytest.mark.timeout(600)]
 
-SETTINGS = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "SSL_CERT_FILE", "SSL_CERT_DIR")
 CHECKERS = ("mypy", "ty", "basedpyright", "pylint")
 PROJECT = """\
 [project]
@@ -117,7 +115,7 @@ finally:
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     sandbox = Sandbox(tmp_path_factory.mktemp("tools") / "user")
-    sandbox.environ |= {name: os.environ[name] for name in SETTINGS if name in os.environ}
+    sandbox.environ |= network_settings()
     sandbox.environ["UV_PYTHON"] = sys.executable
     yield sandbox
     sandbox.close()

@@ -13,10 +13,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Sandbox"]
+__all__ = ["Sandbox", "network_settings"]
 
 SCRIPTS = Path(sys.executable).parent
 """Where `sprawl`, `sprawlctl` and `sprawld` of the tested installation lie."""
+
+_NETWORK = (
+    "VIRTUAL_SPRAWL_INDEX",
+    "PIP_INDEX_URL",
+    "UV_DEFAULT_INDEX",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_CERT",
+)
+
+
+def network_settings() -> dict[str, str]:
+    """Return what whoever runs the tests has set for the way to a package index, to hand it on."""
+    return {name: os.environ[name] for name in _NETWORK if name in os.environ}
 
 
 class Sandbox:
