@@ -23,7 +23,8 @@ from sprawld.lockfiles.read import read_lock
 from sprawld.model import Wanted
 from sprawld.request import ResolveRequest
 from tests.property.test_zip import ARCHIVES
-from tests.support.locks import DIGEST, linux, package, uv_lock
+from tests.support import poetry_locks
+from tests.support.locks import DIGEST, linux, package, pdm_lock, uv_lock
 from virtual_sprawl import protocol
 
 from .programme import Context, Outcome
@@ -36,30 +37,7 @@ FRAME = protocol.encode_frame(
     protocol.RESOLVE,
     protocol.encode_fields({"python": "/usr/bin/python3", "start": "/", "options": "no-dev"}),
 )
-POETRY = f"""[[package]]
-name = "a"
-version = "1.0"
-optional = false
-python-versions = "*"
-groups = ["main"]
-files = [{{file = "a-1.0-py3-none-any.whl", hash = "sha256:{DIGEST}"}}]
-[metadata]
-lock-version = "2.1"
-python-versions = "*"
-content-hash = "0"
-"""
-PDM = f"""[metadata]
-groups = ["default"]
-strategy = ["inherit_metadata"]
-lock_version = "4.5.0"
-[[metadata.targets]]
-requires_python = ">=3.8"
-[[package]]
-name = "a"
-version = "1.0"
-groups = ["default"]
-files = [{{file = "a-1.0-py3-none-any.whl", hash = "sha256:{DIGEST}"}}]
-"""
+POETRY = poetry_locks.lock(poetry_locks.package("a", more='groups = ["main"]'))
 PYLOCK = f"""lock-version = "1.0"
 created-by = "x"
 [[packages]]
@@ -127,7 +105,7 @@ def targets(directory: Path) -> dict[str, tuple[Callable[[bytes], object], list[
         "frames and requests": (frames, [FRAME, FRAME * 3]),
         "uv.lock": (lock(directory, "uv.lock"), [uv.encode()]),
         "poetry.lock": (lock(directory, "poetry.lock"), [POETRY.encode()]),
-        "pdm.lock": (lock(directory, "pdm.lock"), [PDM.encode()]),
+        "pdm.lock": (lock(directory, "pdm.lock"), [pdm_lock().encode()]),
         "pylock.toml": (lock(directory, "pylock.toml"), [PYLOCK.encode()]),
         "RECORD": (lambda data: parse_record(data, "demo-1.0.dist-info"), [RECORD]),
         "entry points and METADATA": (

@@ -20,6 +20,7 @@ __all__ = [
     "macos",
     "names",
     "package",
+    "pdm_lock",
     "refusal",
     "uv_lock",
     "windows",
@@ -80,6 +81,23 @@ def package(
 def uv_lock(*packages: str, head: str = "", requires_python: str = ">=3.10") -> str:
     """Return the text of a uv lock."""
     return f'version = 1\nrevision = 3\nrequires-python = "{requires_python}"\n{head}\n' + "\n".join(packages)
+
+
+def pdm_lock(file: str = "a-1.0-py3-none-any.whl") -> str:
+    """Return the text of a pdm lock of one package with one file."""
+    return f"""\
+[metadata]
+groups = ["default"]
+strategy = ["inherit_metadata"]
+lock_version = "4.5.0"
+[[metadata.targets]]
+requires_python = ">=3.8"
+[[package]]
+name = "a"
+version = "1.0"
+groups = ["default"]
+files = [{{file = "{file}", hash = "sha256:{DIGEST}"}}]
+"""
 
 
 def write(directory: Path, name: str, text: str | bytes) -> Path:

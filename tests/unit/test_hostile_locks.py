@@ -16,8 +16,9 @@ from sprawld.lockfiles.read import read_lock
 from sprawld.lockfiles.selection import select
 from sprawld.model import Selection
 from sprawld.selecting import refuse_builds
+from tests.support import poetry_locks
 from tests.support.costs import measured
-from tests.support.locks import DIGEST, FILES, INDEX, PLAIN, linux, package, uv_lock, write
+from tests.support.locks import DIGEST, FILES, INDEX, PLAIN, linux, package, pdm_lock, uv_lock, write
 
 Make = Callable[[Path], object]
 
@@ -53,37 +54,13 @@ def from_source(source: str, files: str = "") -> Make:
 
 
 def pdm(file: str) -> Make:
-    text = f"""
-[metadata]
-groups = ["default"]
-strategy = ["inherit_metadata"]
-lock_version = "4.5.0"
-[[metadata.targets]]
-requires_python = ">=3.8"
-[[package]]
-name = "a"
-version = "1.0"
-groups = ["default"]
-files = [{{file = "{file}", hash = "sha256:{DIGEST}"}}]
-"""
-    return raw(text, "pdm.lock")
+    return raw(pdm_lock(file), "pdm.lock")
 
 
 def poetry(file: str, digest: str = f"sha256:{DIGEST}") -> Make:
-    text = f"""
-[[package]]
-name = "a"
-version = "1.0"
-optional = false
-python-versions = "*"
-groups = ["main"]
-files = [{{file = "{file}", hash = "{digest}"}}]
-[metadata]
-lock-version = "2.1"
-python-versions = "*"
-content-hash = "0"
-"""
-    return raw(text, "poetry.lock")
+    files = f'files = [{{file = "{file}", hash = "{digest}"}}]'
+    one = poetry_locks.package("a", files=files, more='groups = ["main"]')
+    return raw(poetry_locks.lock(one), "poetry.lock")
 
 
 def pylock(body: str) -> Make:
