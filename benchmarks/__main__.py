@@ -50,7 +50,7 @@ def _arguments() -> argparse.Namespace:
         epilog="examples:\n  python -m benchmarks warm_start\n  python -m benchmarks all --budget 20",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", choices=("all", "prepare", *ORDER), nargs="?", default="all")
+    parser.add_argument("name", choices=("all", "prepare", *ORDER, "profile"), nargs="?", default="all")
     parser.add_argument("--runs", type=int, help="counted runs of each contender (default: the benchmark's)")
     parser.add_argument("--json", action="store_true", help="print a JSON object, one for each benchmark")
     parser.add_argument("--save", type=Path, help="append each result to this file, one JSON object a line")

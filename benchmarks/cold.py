@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .workbench import Workbench
 
-__all__ = ["RUNS", "run"]
+__all__ = ["RUNS", "SETS", "Cold", "run"]
 
 RUNS = 5
 SLOW_RUNS = 2
@@ -36,7 +36,7 @@ def run(bench: Workbench, runs: int) -> dict[str, Any]:
         for place, directory in bench.places.items():
             for name in SETS:
                 with bench.scratch(directory) as scratch:
-                    cold = _Cold(bench, scratch, name, address)
+                    cold = Cold(bench, scratch, name, address)
                     group = f"{name}, {place}"
                     results[group] = cold.alternate(("uv", "sprawl"), runs, group)
                     if directory == bench.places.get("tmpfs", directory):
@@ -46,7 +46,9 @@ def run(bench: Workbench, runs: int) -> dict[str, Any]:
     return results
 
 
-class _Cold:
+class Cold:
+    """Projects of one reference set for every tool, and what each tool does with its own."""
+
     def __init__(self, bench: Workbench, scratch: Path, name: str, address: str) -> None:
         self.bench = bench
         self.home = Home(bench, scratch / "home")
@@ -56,9 +58,9 @@ class _Cold:
             self.projects[tool] = scratch / tool
             shutil.copytree(bench.project(tool, name, address), self.projects[tool])
 
-    def alternate(self, names: tuple[str, ...], runs: int, group: str) -> dict[str, Any]:
-        """Let contenders run in turn."""
-        every: dict[str, Callable[[], None]] = {
+    def contenders(self) -> dict[str, Callable[[], None]]:
+        """Return name -> what it does, from nothing to the first line of the script."""
+        return {
             "sprawl": lambda: harness.spawn(
                 [self.bench.own / "sprawl", "run", "-q", "main.py"], self.environ, self.projects["uv"]
             ),
@@ -68,6 +70,10 @@ class _Cold:
             "pip": self.pip,
             "pip --no-compile": lambda: self.pip("--no-compile"),
         }
+
+    def alternate(self, names: tuple[str, ...], runs: int, group: str) -> dict[str, Any]:
+        """Let contenders run in turn."""
+        every = self.contenders()
         contenders = {name: every[name] for name in names}
         try:
             return harness.alternate(
@@ -84,11 +90,13 @@ class _Cold:
             (project / ".pdm-python").unlink(missing_ok=True)
 
     def install(self, tool: str, *words: str) -> None:
+        """Install and run with a tool that makes an environment itself."""
         project = self.projects[tool]
         harness.spawn([self.bench.peer(tool), *words], self.environ, project)
         harness.spawn([project / ".venv/bin/python", "main.py"], self.environ, project)
 
     def pip(self, *options: str) -> None:
+        """Make an environment, install by pip and run."""
         project = self.projects["pip"]
         python = project / ".venv/bin/python"
         harness.spawn(

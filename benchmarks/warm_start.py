@@ -7,9 +7,10 @@ interpreter, which `sprawl run` starts, is shown beside it.
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from . import harness
 from .workbench import EMPTY_LOCK, Home
@@ -17,45 +18,52 @@ from .workbench import EMPTY_LOCK, Home
 if TYPE_CHECKING:
     from .workbench import Workbench
 
-__all__ = ["RUNS", "run"]
+__all__ = ["RUNS", "Starts", "run"]
 
 RUNS = 200
 
 
 def run(bench: Workbench, runs: int) -> dict[str, Any]:
     """Measure; returns group -> contender -> statistics."""
-    empty, hooked = bench.empty_venv(), bench.hooked_venv()
-    with tempfile.TemporaryDirectory(dir=bench.places["disk"]) as scratch:
-        home = Home(bench, Path(scratch) / "home")
-        project = Path(scratch) / "project"
-        project.mkdir()
-        # An empty lock: what is measured is the road, not the packages.
-        (project / "pylock.toml").write_text(EMPTY_LOCK)
-        try:
-            return {"start of the interpreter, -c pass": _starts(home, project, empty, hooked, runs)}
-        finally:
-            home.stop()
+    with Starts(bench) as starts:
+
+        def start(python: Path, environ: dict[str, str]) -> None:
+            harness.spawn([python, "-c", "pass"], environ, starts.project)
+
+        contenders = {name: functools.partial(start, *program) for name, program in starts.programs.items()}
+        return {"start of the interpreter, -c pass": harness.alternate(contenders, runs, warmup=5)}
 
 
-def _starts(home: Home, project: Path, empty: Path, hooked: Path, runs: int) -> dict[str, Any]:
-    on = home.environ | {"VIRTUAL_SPRAWL": "1", "VIRTUAL_SPRAWL_DAEMON": str(home.bench.own / "sprawld")}
-    where: harness.Words = [hooked, "-c", "import sys; print(sys.executable)"]
-    own = harness.output(where, on, cwd=project).strip()
-    records = home.store / "direct"
-    while len(list(records.glob("[!.]*"))) == 0:
-        harness.command([hooked, "-c", "pass"], on, cwd=project)
-    programs = {
-        "empty venv": (empty, home.environ),
-        "hook installed, variable unset": (hooked, home.environ),
-        "hook, warm": (hooked, on),
-        "the set's own python": (own, home.environ),
-    }
+class Starts:
+    """A settled set of no packages: what is measured is the road, and not the packages."""
 
-    def start(python: str | Path, environ: dict[str, str]) -> None:
-        harness.spawn([python, "-c", "pass"], environ, project)
+    def __init__(self, bench: Workbench) -> None:
+        self._empty, self._hooked = bench.empty_venv(), bench.hooked_venv()
+        self._scratch = tempfile.TemporaryDirectory(dir=bench.places["disk"])
+        self.project = Path(self._scratch.name) / "project"
+        self._home = Home(bench, Path(self._scratch.name) / "home")
+        self.programs: dict[str, tuple[Path, dict[str, str]]] = {}
+        """Contender -> its interpreter and environment."""
 
-    contenders = {
-        name: (lambda python=python, environ=environ: start(python, environ))
-        for name, (python, environ) in programs.items()
-    }
-    return harness.alternate(contenders, runs, warmup=5)
+    def __enter__(self) -> Self:
+        self.project.mkdir()
+        (self.project / "pylock.toml").write_text(EMPTY_LOCK)
+        off = self._home.environ
+        daemon = str(self._home.bench.own / "sprawld")
+        on = off | {"VIRTUAL_SPRAWL": "1", "VIRTUAL_SPRAWL_DAEMON": daemon}
+        where: harness.Words = [self._hooked, "-c", "import sys; print(sys.executable)"]
+        own = harness.output(where, on, cwd=self.project).strip()
+        records = self._home.store / "direct"
+        while len(list(records.glob("[!.]*"))) == 0:
+            harness.command([self._hooked, "-c", "pass"], on, cwd=self.project)
+        self.programs = {
+            "empty venv": (self._empty, off),
+            "hook installed, variable unset": (self._hooked, off),
+            "hook, warm": (self._hooked, on),
+            "the set's own python": (Path(own), off),
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._home.stop()
+        self._scratch.cleanup()
