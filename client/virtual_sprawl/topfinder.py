@@ -38,7 +38,7 @@ INDEX_FORMAT = 2
 
 # While a module of the set is executed, young objects are collected after so many only...
 _YOUNG_DURING_IMPORTS = 10_000
-# ...and those above this number, which most likely live as long as the process, are put with the old ones.
+# ...and where there are more than these at a module's end, they are looked at once and put with the old ones.
 _YOUNG_AFTER_IMPORT = 600
 # Python 3.12 freezes some hundred objects when it starts; who freezes later freezes all there are, thousands.
 _FROZEN_BY_PROGRAMS = 1000
@@ -98,10 +98,13 @@ class StoreSourceLoader(SourceFileLoader):
 
 
 def _make_all_old() -> None:
-    """Let objects pass for such that survived; what of them is garbage waits for a full collection."""
+    """Let objects pass for such that survived several collections."""
     import gc
 
     if gc.isenabled() and gc.get_freeze_count() < _FROZEN_BY_PROGRAMS:
+        # Half of them are tuples of constants, which a collection takes from its lists when it has seen them:
+        # for the one that every process ends with it is twice the work to find them then.
+        gc.collect(0)
         gc.freeze()
         gc.unfreeze()
 
