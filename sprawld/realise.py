@@ -25,6 +25,7 @@ from .pathsets import startup
 from .pathsets.bundle import ensure_bundles, plan_bundles
 from .pathsets.clientcheck import record_bytecode
 from .pathsets.clientcopy import COPY_NAME, compile_client_copy, ensure_client_copy
+from .pathsets.older import OlderSets
 from .pathsets.pathset import SetEntry, build_set, set_digest
 from .pathsets.prefix import beside
 from .progress import Tally, keep_reporting
@@ -81,6 +82,7 @@ class Realiser:
         self._configuration = configuration
         self.allowed = startup.ALLOWED.union(allow_startup)
         self._sets: SingleFlight[str, PathSet] = SingleFlight()
+        self._older = OlderSets(store.root / "sets")
         self._entries: dict[tuple[Digest, str], SetEntry] = {}
         """What manifests say; entries never change, and whether they are there is asked for each set."""
         self.client_digest = ""
@@ -249,7 +251,9 @@ class Realiser:
                     bundles = ensure_bundles(self._store, plans)
                     if not self._store.has_set(name):
                         self._build(name, entries, bundles, environment, selection)
+                    self._older.note(name, bundles)
                 self._published()
+            self._older.note(name, [*digests, self.client_digest, environment.executable])
             return PathSet(digest=name, path=final, index=(final / "index").read_bytes())
 
     def _lacks_bundles(self, path_set: Path) -> bool:
@@ -277,6 +281,7 @@ class Realiser:
                 overlays=overlays_of(selection),
                 bundles=bundles,
                 allowed=self.allowed,
+                older=self._older,
             )
             failpoint("set.built")
             self._store.publish_set(staged, name)

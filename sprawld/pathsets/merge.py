@@ -8,6 +8,7 @@
 4. A file of one entry against a directory of another has no answer: `set.collision`.
 5. What entries have in a bundle is linked there, and a directory that only entries of one bundle share is one
    link: it is merged in the bundle already, with the same winners.
+6. A link that an older set has in the same place, to the same target, is given one more name.
 """
 
 from __future__ import annotations
@@ -60,11 +61,17 @@ class Tree:
     """A staged directory that is filled with links for the place it will be renamed to.
 
     `staged` is written to, `final` is where the links must be right; both lie in the store `store_root`.
-    `bundled` says of paths in the store, `wheels/<sha256>/...`, where they lie in a bundle.
+    `bundled` says of paths in the store, `wheels/<sha256>/...`, where they lie in a bundle. `older` says
+    which older set may link to an entry.
     """
 
     def __init__(
-        self, staged: str, final: str, store_root: str, bundled: Callable[[str], str] = lambda path: ""
+        self,
+        staged: str,
+        final: str,
+        store_root: str,
+        bundled: Callable[[str], str] = lambda path: "",
+        older: Callable[[str], str | None] = lambda linked: None,
     ) -> None:
         self.conflicts: list[Conflict] = []
         self.links: dict[str, str] = {}
@@ -74,6 +81,7 @@ class Tree:
         self._up = os.path.relpath(store_root, final)
         self._directories: list[str] = []
         self._bundled = bundled
+        self._older = older
 
     def path(self, relative: str) -> str:
         """Return where a path of the tree lies while it is staged."""
@@ -91,12 +99,19 @@ class Tree:
         """Link a path of the store, given relative to its root, to a place in the tree."""
         path = self._bundled(path) or path
         target = f"{'../' * relative.count('/')}{self._up}/{path}"
+        self.link_to(relative, target, path.split("/", 2)[1])
+        self.links[relative] = path
+
+    def link_to(self, relative: str, target: str, linked: str) -> None:
+        """Make a link; `linked` is what older sets are known by that have it, see `older`."""
+        place = f"{self._staged}/{relative}"
+        older = self._older(linked)
         try:
-            os.symlink(target, f"{self._staged}/{relative}")
+            if older is None or not _share(f"{older}/{relative}", target, place):
+                os.symlink(target, place)
         except FileExistsError:
             # Either one of this program's own files, or two names that this file system holds for equal.
             raise _collision(relative) from None
-        self.links[relative] = path
 
     def write(self, relative: str, content: bytes, mode: int = 0o444) -> None:
         """Write a file of the set's own."""
@@ -160,6 +175,19 @@ class Tree:
         if losers:
             self.conflicts.append(Conflict(relative, winner.package, tuple(losers)))
         self.link(relative, winner.path)
+
+
+def _share(link: str, target: str, place: str) -> bool:
+    """Give a link one more name, if it is there and leads to `target`; FileExistsError."""
+    try:
+        if os.readlink(link) != target:
+            return False
+        os.link(link, place, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):
+        return False  # gone, or no link, or a file system that has none of these or only so many
+    return True
 
 
 def _collision(relative: str) -> StoreError:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from sprawld.model import Digest, Environment, Overlay
     from sprawld.store.manifest import ManifestSummary
 
+    from .older import OlderSets
+
 __all__ = ["LAYOUT", "SetEntry", "build_set", "set_digest"]
 
 LAYOUT: Final = 4
@@ -122,12 +124,13 @@ def build_set(
     overlays: Sequence[Overlay] = (),
     bundles: Sequence[str] = (),
     allowed: Collection[str] = startup.ALLOWED,
+    older: OlderSets | None = None,
 ) -> bytes:
     """Fill the directory `staged` for its later place `final` and return the index's bytes.
 
-    `bundles` are those of `plan_bundles`, made already. Blocks; reads no manifest, and lists directories only
-    where entries share one. The caller renames `staged`
-    and then takes the right to write from it; the directories below have lost it already. Raises StoreError
+    `bundles` are those of `plan_bundles`, made already; links that `older` sets have are shared. Blocks;
+    reads no manifest, and lists directories only where entries share one. The caller renames `staged` and then
+    takes the right to write from it; the directories below have lost it already. Raises StoreError
     `set.collision`, `disk.full`, `store.unwritable`; WheelError `wheel.bad-entry-point`; InterpreterError.
     """
     _check_interpreter(environment)
@@ -137,7 +140,13 @@ def build_set(
         environment=environment,
         final=os.fspath(final),
         store=os.fspath(store_root),
-        tree=Tree(os.fspath(staged), os.fspath(final), os.fspath(store_root), bundled.path),
+        tree=Tree(
+            os.fspath(staged),
+            os.fspath(final),
+            os.fspath(store_root),
+            bundled.path,
+            *(() if older is None else (older.find,)),
+        ),
         bundled=bundled,
         overlays=overlays,
         allowed=allowed,
@@ -208,7 +217,7 @@ class _Builder:
         executable = self.environment.executable
         # lib/python3.13t belongs to bin/python3.13t.
         for name in ("python", "python3", self.environment.library):
-            os.symlink(executable, self.tree.path(f"bin/{name}"))
+            self.tree.link_to(f"bin/{name}", executable, executable)
         lines = {
             "home": os.path.dirname(executable),
             "include-system-site-packages": "false",

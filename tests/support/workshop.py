@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from sprawld.model import Environment, Overlay
     from sprawld.pathsets.bundle import BundlePlan
+    from sprawld.pathsets.older import OlderSets
 
 __all__ = ["CLIENT", "Workshop", "environment_of"]
 
@@ -66,6 +67,7 @@ class Workshop:
         *entries: SetEntry,
         overlays: Sequence[Overlay] = (),
         allowed: Collection[str] = startup.ALLOWED,
+        older: OlderSets | None = None,
     ) -> Path:
         """Build the set of the entries in `tmp/`, rename it to its place and return that."""
         environment = environment_of(python)
@@ -87,6 +89,7 @@ class Workshop:
             overlays=overlays,
             bundles=bundles,
             allowed=allowed,
+            older=older,
         )
         return staged.rename(final)
 
