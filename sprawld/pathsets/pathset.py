@@ -129,8 +129,8 @@ def build_set(
     """Fill the directory `staged` for its later place `final` and return the index's bytes.
 
     `bundles` are those of `plan_bundles`, made already; links that `older` sets have are shared. Blocks;
-    reads no manifest, and lists directories only where entries share one. The caller renames `staged` and then
-    takes the right to write from it; the directories below have lost it already. Raises StoreError
+    reads no manifest, and lists directories only where entries share one. The caller renames `staged` and
+    then takes the right to write from it; the directories below have lost it already. Raises StoreError
     `set.collision`, `disk.full`, `store.unwritable`; WheelError `wheel.bad-entry-point`; InterpreterError.
     """
     _check_interpreter(environment)
