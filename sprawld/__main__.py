@@ -27,6 +27,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 PRIVATE_UMASK = 0o077
 DESCRIPTORS = 4096
 """Hundreds of clients at once, each a descriptor; the usual soft limit is 1024, or 256 on macOS."""
+FAILPOINT = "SPRAWL_TEST_FAILPOINT"
 
 
 def main() -> None:
@@ -38,6 +39,12 @@ def main() -> None:
     # Imported here so that --help and a refused start do not pay for the daemon's libraries. What modules are
     # made of stays: looking through it for garbage, while they load and ever after, would be for nothing.
     gc.disable()
+    from .early import begin
+    from .store import failpoints
+
+    if arguments.enable_failpoints and os.environ.get(FAILPOINT):
+        failpoints.enable(os.environ[FAILPOINT])
+    early = begin(os.environ, awaited=arguments.ready_fd is not None)
     from .daemon import serve
     from .errors import SprawlError
 
@@ -45,7 +52,7 @@ def main() -> None:
     gc.enable()
 
     try:
-        status = _run(serve(arguments, dict(os.environ)))
+        status = _run(serve(arguments, dict(os.environ), early))
     except SprawlError as error:
         sys.stderr.write(f"sprawld: {error}\n")
         status = 1

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .config import Config
+    from .early import Early
     from .hotpath import Ready
     from .listen import DaemonLock
     from .progress import Progress
@@ -50,7 +51,6 @@ log = logging.getLogger(__name__)
 
 TAKE_OVER_SECONDS = 15.0
 """Longer than the grace that a stopping daemon gives its requests."""
-FAILPOINT = "SPRAWL_TEST_FAILPOINT"
 WATCH_SECONDS = 600.0
 """How long a daemon that nobody asks may outlive its store."""
 NO_LOCK_FRAME = protocol.encode_frame(protocol.NO_LOCK, b"")
@@ -137,19 +137,19 @@ class Answers:
         return recorded
 
 
-async def serve(arguments: argparse.Namespace, environ: dict[str, str]) -> int:
+async def serve(arguments: argparse.Namespace, environ: dict[str, str], early: Early) -> int:
     """Serve until stopped; return the exit code."""
     ready = ReadyPipe(arguments.ready_fd)
     try:
-        return await _serve(arguments, environ, ready)
+        return await _serve(arguments, environ, ready, early)
     except SprawlError as error:
         ready.say(b"?" + str(error).encode("utf-8", "surrogateescape"))
         raise
 
 
-async def _serve(arguments: argparse.Namespace, environ: dict[str, str], ready: ReadyPipe) -> int:
-    if arguments.enable_failpoints and environ.get(FAILPOINT):
-        failpoints.enable(environ[FAILPOINT])
+async def _serve(
+    arguments: argparse.Namespace, environ: dict[str, str], ready: ReadyPipe, early: Early
+) -> int:
     be_sparing()
     config = load_config(environ)
     inherited = service.inherited_socket()
@@ -167,8 +167,13 @@ async def _serve(arguments: argparse.Namespace, environ: dict[str, str], ready: 
         parts = Parts(config, environ, server)
         server.answerer = Answers(parts, lock)
         try:
+            await parts.workers.adopt(early.seeds)
+            if early.asked is not None:
+                parts.environments.asked(early.python, early.asked)
             await asyncio.to_thread(_prepare, parts)
             parts.tidy()
+            if early.asked is not None:
+                parts.expect(early.python)
             await _listen(config, inherited, server, ready, lock)
         finally:
             await parts.close()

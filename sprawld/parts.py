@@ -25,6 +25,7 @@ from .acquire.workers import WorkerPool
 from .caretaker import Caretaker
 from .config import config_file
 from .direct import DirectRecords
+from .early import INTERPRETERS
 from .following import Following
 from .hotpath import ReadyTable, check_of
 from .inspecting import Inspector
@@ -104,7 +105,7 @@ class Parts:
         self.origins = Origins(config.store)
         self.writable = WritableCopies(config.store)
         self.reserve = Reserve(config.store)
-        self.environments = Environments(config.store / "interpreters")
+        self.environments = Environments(config.store / INTERPRETERS)
         self.ready = ReadyTable(config.store / "replies")
         self.standing = Standing(self.store)
         self.transport = Transport(
@@ -211,6 +212,15 @@ class Parts:
         """Load what fetching and unpacking need, if nothing can be there yet; to go on beside a request."""
         if not any(self.store.entries()):
             self._own(self.loop.create_task(self.provider.prepare(self.config.workers)))
+
+    def expect(self, python: str) -> None:
+        """Get ready for a request with an interpreter that is new to the store."""
+        self.expect_work()
+        self._own(self.loop.create_task(self._expect(python)))
+
+    async def _expect(self, python: str) -> None:
+        environment = await self.environments.get(python)
+        await asyncio.to_thread(self.realiser.compile_client, environment)
 
     def pack_set(self, digest: str, python: str) -> None:
         """Have the packs of a set made that an earlier daemon did not get to; `python` runs on it."""

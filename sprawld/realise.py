@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,6 +86,7 @@ class Realiser:
         self._older = OlderSets(store.root / "sets")
         self._entries: dict[tuple[Digest, str], SetEntry] = {}
         """What manifests say; entries never change, and whether they are there is asked for each set."""
+        self._compiling = threading.Lock()
         self.client_digest = ""
         """Of the copy that new sets link to."""
 
@@ -204,7 +206,7 @@ class Realiser:
                 reporting = all_of_it.create_task(keep_reporting(tally, report))
                 async with asyncio.TaskGroup() as group:
                     # Here it costs no time, and its record waits for no disk that all the rest is written to.
-                    group.create_task(asyncio.to_thread(self._compile_client, environment))
+                    group.create_task(asyncio.to_thread(self.compile_client, environment))
                     group.create_task(self._provider.prepare(len(missing), secure=_by_https(missing)))
                     for choice in _biggest_first(missing):
                         group.create_task(provide(choice))
@@ -244,7 +246,7 @@ class Realiser:
         final = self._store.set_path(name)
         with self._store.holds.hold([name]):
             if not self._store.has_set(name) or self._lacks_bundles(final):
-                self._compile_client(environment)
+                self.compile_client(environment)
                 entries = [self._entry(*pair) for pair in zip(choices, digests, strict=True)]
                 plans = plan_bundles(entries, self._store.root)
                 with self._store.holds.hold([plan.digest for plan in plans]):
@@ -305,12 +307,13 @@ class Realiser:
         self._entries[key] = entry
         return entry
 
-    def _compile_client(self, environment: Environment) -> None:
-        """Let an interpreter that is new to this client copy write its bytecode, once."""
+    def compile_client(self, environment: Environment) -> None:
+        """Let an interpreter that is new to this client copy write its bytecode, once; blocks."""
         copy = self._store.client_path(self.client_digest) / COPY_NAME
-        if not (copy / "__pycache__" / f"finder.{environment.cache_tag}.pyc").exists():
-            compile_client_copy(environment.executable, copy)
-            record_bytecode(copy.parent, environment.cache_tag)
+        with self._compiling:
+            if not (copy / "__pycache__" / f"finder.{environment.cache_tag}.pyc").exists():
+                compile_client_copy(environment.executable, copy)
+                record_bytecode(copy.parent, environment.cache_tag)
 
 
 def _biggest_first(choices: Sequence[Choice]) -> list[Choice]:

@@ -172,7 +172,7 @@ class Question:
         if not self._may_start:
             raise Refusal("daemon.unreachable", "no daemon is running")
         try:
-            told = launch.start_daemon(os.environ, wait)
+            told = launch.start_daemon(os.environ, wait, self._python())
         except launch.NotStartedError as error:
             # With the saved reply at hand a daemon is only wanted for the next start.
             if wait:
@@ -185,6 +185,9 @@ class Question:
                 "the daemon was started %d times and ended each time without a word" % self._deaths,
                 "see " + locations.log_file(os.environ),
             )
+
+    def _python(self) -> str:
+        return protocol.decode_fields(self._request).get("python", "") if self._request else ""
 
 
 def call(

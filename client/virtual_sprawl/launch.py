@@ -31,6 +31,9 @@ READY_SECONDS = 10.0
 _PRIVATE_PREFIXES = ("PYTHON", "LD_", "DYLD_", "LISTEN_", "__PYVENV")
 _PRIVATE = ("VIRTUAL_SPRAWL", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 
+# A variable and no option: a daemon of an older release ends when it is given one that it does not know.
+_EXPECTED = "SPRAWLD_EXPECTED_PYTHON"
+
 # First byte of the child's own report; a daemon writes a single byte.
 _EXEC_FAILED = b"!"
 _REFUSED = b"?"
@@ -47,9 +50,10 @@ class NotStartedError(Exception):
         self.hint = hint
 
 
-def start_daemon(environ: "Mapping[str, str]", wait: bool = True) -> bool:
+def start_daemon(environ: "Mapping[str, str]", wait: bool = True, python: str = "") -> bool:
     """Start a daemon; with `wait`, return when it listens or when another one has taken its place.
 
+    `python` is the interpreter that it will be asked for, if that is known: it gets ready for it meanwhile.
     False when it ended without a word. Raises NotStartedError when there is no program, or it does not come
     up in time.
     """
@@ -60,7 +64,9 @@ def start_daemon(environ: "Mapping[str, str]", wait: bool = True) -> bool:
     try:
         child = os.fork()
         if child == 0:
-            _run_daemon(command, _sanitised(environ), log, writer, wait)
+            theirs = _sanitised(environ)
+            theirs[_EXPECTED] = python
+            _run_daemon(command, theirs, log, writer, wait)
         os.close(writer)
         writer = -1
         os.waitpid(child, 0)

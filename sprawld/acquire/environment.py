@@ -17,11 +17,10 @@ import logging
 import os
 import platform
 import stat
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import packaging
 from packaging.tags import Tag
@@ -29,20 +28,18 @@ from packaging.tags import Tag
 from sprawld.errors import InterpreterError
 from sprawld.model import Environment
 
+from . import probing
 from .platforms import OLDEST, build_tags, describe, platforms_of
+
+if TYPE_CHECKING:
+    from .probing import Begun
 
 __all__ = ["Environments", "describe", "probe", "probe_async"]
 
-PROBE_SECONDS: Final = 20.0
-"""An interpreter on a cold network home may take seconds to start; longer than this is a hang."""
 # Bumped when `_probe.py` answers differently: answers kept by an older release are asked for again.
 _FORMAT: Final = 1
 # A virtual environment of a virtual environment is one step each; a longer chain is a loop.
 _STEPS: Final = 4
-# SYSTEM_VERSION_COMPAT=0 makes macOS tell its real version to interpreters linked against an old SDK.
-_ENVIRON: Final = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "SYSTEM_VERSION_COMPAT": "0"}
-_PACKAGING_DIRECTORY: Final = str(Path(packaging.__file__).parent.parent)
-
 _log = logging.getLogger(__name__)
 
 
@@ -79,6 +76,12 @@ class Environments:
         # Interpreters are asked one after the other: there are few, and each costs a process.
         self._turn = asyncio.Lock()
         self._asked = 0
+        self._begun: dict[str, Begun] = {}
+        """Interpreters that were asked before there was this object."""
+
+    def asked(self, executable: str, begun: Begun) -> None:
+        """Take what an interpreter was asked already, for when it is first asked for."""
+        self._begun[executable] = begun
 
     def known(self, executable: str) -> Environment | None:
         """Return the environment if it is in memory and the file is unchanged: one stat, no waiting."""
@@ -95,13 +98,17 @@ class Environments:
         known = self.known(executable)
         if known is not None:
             return known
-        _check_runnable(executable)
+        probing.check_runnable(executable)
         real = os.path.realpath(executable)
         file = _identify(real)
         answer = self._load(real, file)
+        begun = self._begun.pop(executable, None)
+        if begun is not None and (answer is not None or _file_of(begun.file) != file):
+            probing.abandon(begun)
+            begun = None
         if answer is None:
             self._asked += 1
-            answer = _ask_base(executable)
+            answer = _ask_base(executable, begun)
             base_file = _identify(answer["base"])
             self._save(os.path.realpath(answer["base"]), base_file, answer)
             if base_file != file:
@@ -177,7 +184,10 @@ def _read_own(path: Path) -> bytes:
 
 def _identify(path: str) -> _File:
     # A path of the client, not a Path: this is on the way of every warm start.
-    status = os.stat(path)  # noqa: PTH116
+    return _file_of(os.stat(path))  # noqa: PTH116
+
+
+def _file_of(status: os.stat_result) -> _File:
     return _File(device=status.st_dev, inode=status.st_ino, mtime_ns=status.st_mtime_ns, size=status.st_size)
 
 
@@ -187,31 +197,11 @@ def _key(real: str, file: _File) -> list[Any]:
     return [_FORMAT, packaging.__version__, system, real, file.mtime_ns, file.size]
 
 
-def _check_runnable(executable: str) -> None:
-    path = Path(executable)
-    if not path.is_absolute():
-        raise InterpreterError("python.not-found", f"{executable!r} is not an absolute path")
-    if not path.is_file() or not os.access(path, os.X_OK):
-        raise InterpreterError("python.not-found", f"there is no interpreter that can be run at {executable}")
-    try:
-        with path.open("rb") as stream:
-            script = stream.read(2) == b"#!"
-    except OSError:
-        # Executable and unreadable is enough to run.
-        script = False
-    if script:
-        raise InterpreterError(
-            "python.unsupported",
-            f"{executable} is a script that starts some other interpreter (a version manager's shim?)",
-            hint="name the interpreter itself; `pyenv which python` prints it",
-        )
-
-
-def _ask_base(executable: str) -> dict[str, Any]:
-    """Return the answer of the base interpreter below `executable`."""
+def _ask_base(executable: str, begun: Begun | None = None) -> dict[str, Any]:
+    """Return the answer of the base interpreter below `executable`, which may have been asked already."""
     path = executable
     for _ in range(_STEPS):
-        answer = _ask(path)
+        answer, begun = _ask(path, begun), None
         base: str = answer["base"]
         try:
             if Path(base).samefile(path):
@@ -226,32 +216,16 @@ def _ask_base(executable: str) -> dict[str, Any]:
     raise InterpreterError("python.probe-failed", f"{executable} leads to no base interpreter")
 
 
-def _ask(executable: str) -> dict[str, Any]:
-    _check_runnable(executable)
-    try:
-        done = subprocess.run(
-            _probe_command(executable),
-            capture_output=True,
-            check=False,
-            cwd="/",
-            env=_ENVIRON,
-            stdin=subprocess.DEVNULL,
-            timeout=PROBE_SECONDS,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise InterpreterError(
-            "python.probe-failed", f"{executable} did not answer within {PROBE_SECONDS:.0f} s"
-        ) from error
-    except OSError as error:
-        raise InterpreterError("python.not-found", f"{executable} cannot be run: {error.strerror}") from error
-    if done.returncode:
-        complaint = done.stderr.decode("utf-8", "replace").strip()
+def _ask(executable: str, begun: Begun | None = None) -> dict[str, Any]:
+    status, said, complained = probing.outcome(begun or probing.begin(executable), executable)
+    if status:
+        complaint = complained.decode("utf-8", "replace").strip()
         if "-I" in complaint and "nknown option" in complaint:
             raise _too_old(executable, "older than 3.4")
-        last = complaint.splitlines()[-1][:200] if complaint else f"exit status {done.returncode}"
+        last = complaint.splitlines()[-1][:200] if complaint else f"exit status {status}"
         raise InterpreterError("python.probe-failed", f"{executable} failed when asked: {last!r}")
     try:
-        answer = json.loads(done.stdout)
+        answer = json.loads(said)
         implementation, version = str(answer["implementation"]), tuple(answer["version"])
         if implementation != "cpython":
             raise _too_old(executable, f"{implementation}, not CPython")
@@ -264,11 +238,6 @@ def _ask(executable: str) -> dict[str, Any]:
             "python.probe-failed", f"{executable} answered something that is not an answer"
         ) from error
     return answer  # type: ignore[no-any-return]
-
-
-def _probe_command(executable: str) -> list[str]:
-    script = Path(__file__).with_name("_probe.py").read_text(encoding="utf-8")
-    return [executable, "-I", "-S", "-B", "-c", script, _PACKAGING_DIRECTORY]
 
 
 def _too_old(executable: str, what: str) -> InterpreterError:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from sprawld.errors import RequestError, SprawlError, StoreError
 from sprawld.store import failpoints
 
+from .forked import ForkedProcess
 from .job import MAX_LINE_BYTES, UnpackJob, read_result
 from .membernames import shown
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sprawld.store.manifest import ManifestSummary
+
+    from .forked import Seed
 
 __all__ = ["UnpackJob", "WorkerPool", "WorkerStatistics"]
 
@@ -105,6 +108,15 @@ class WorkerPool:
                 self._idle.append(await self._start())
             finally:
                 self._warming -= 1
+        self._arm_idle_timer()
+
+    async def adopt(self, seeds: Sequence[Seed]) -> None:
+        """Take workers that were forked before there was a loop; those beyond the limit end."""
+        for seed in seeds:
+            self._started += 1
+            self._idle.append(_Worker(await ForkedProcess.adopt(seed, limit=MAX_LINE_BYTES)))
+        while len(self._idle) > self._limit:
+            self._end(self._idle.pop())
         self._arm_idle_timer()
 
     async def close(self) -> None:
@@ -247,7 +259,7 @@ def _stopping() -> RequestError:
 class _Worker:
     """One worker process."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process | ForkedProcess) -> None:
         self._process = process
         assert process.stdin is not None
         assert process.stdout is not None

@@ -12,7 +12,7 @@ from pathlib import Path
 import packaging
 import pytest
 
-from sprawld.acquire import environment
+from sprawld.acquire import probing
 from sprawld.acquire.environment import Environments, probe, probe_async
 from sprawld.errors import SprawlError
 from tests.support.interpreters import interpreters, newest, on_each_interpreter
@@ -64,7 +64,7 @@ def test_facts_alone_give_the_same_tags(
 ) -> None:
     """Hold what the daemon computes for an old interpreter against one that can say it itself."""
     expected = probe(str(python))
-    monkeypatch.setattr(environment, "_PACKAGING_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(probing, "_PACKAGING_DIRECTORY", str(tmp_path))
     assert probe(str(python)) == expected
 
 
@@ -164,8 +164,8 @@ def test_old_pythons_are_told_so(version: str) -> None:
 def test_an_interpreter_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "packaging").mkdir()
     (tmp_path / "packaging/__init__.py").write_text("import time; time.sleep(60)\n")
-    monkeypatch.setattr(environment, "PROBE_SECONDS", 0.5)
-    monkeypatch.setattr(environment, "_PACKAGING_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(probing, "PROBE_SECONDS", 0.5)
+    monkeypatch.setattr(probing, "_PACKAGING_DIRECTORY", str(tmp_path))
     assert refusal(newest()).code == "python.probe-failed"
 
 
