@@ -25,7 +25,7 @@ class JoinedStart(BuildHookInterface):  # type: ignore[type-arg]
         included = build_data["force_include_editable"]
         for source, target in self.build_config.get_force_include().items():
             path = source
-            if target in ("virtual_sprawl.pth", "virtual_sprawl.start"):
+            if target == "virtual_sprawl.pth":
                 with open(source, "rb") as stream:
                     path = self._write(target, stream.read().replace(joined.NAME.encode(), b"_hook"))
             included[path] = target

@@ -64,7 +64,7 @@ def enable(python: str, scope: "Optional[str]" = None) -> Report:
     report = _look(site)
     if report.state == "installed":
         return report
-    files = hook_files()
+    files = hook_files(site.version)
     _check_foreign(site, files)
     try:
         _write(site, files)
@@ -116,7 +116,7 @@ def _look(site: SiteDirectory) -> Report:
         return Report(site, "installed" if site.has_distribution() else "absent")
     if any(row_of(site.read(name) or b"") != row for name, row in rows.items()):
         return Report(site, "modified")
-    current = {name: row_of(content) for name, content in hook_files().items()}
+    current = {name: row_of(content) for name, content in hook_files(site.version).items()}
     return Report(site, "enabled" if rows == current else "outdated")
 
 
@@ -147,7 +147,7 @@ def _write(site: SiteDirectory, files: "dict[str, bytes]") -> None:
             f"{site.python} imports {PACKAGE} from {os.path.dirname(origin)}, which is earlier on its path",
             "remove that one first",
         )
-    for name in START_UP:
+    for name in files.keys() - set(modules):
         site.write(name, files[name])
     for name in previous.keys() - rows.keys():
         site.remove(name)

@@ -1,4 +1,4 @@
-"""Which files make the start-up hook: its modules, those of the shortest way joined, and two start-up files.
+"""Which files make the start-up hook: its modules, those of the shortest way joined, and a start-up file.
 
 They are found by their imports, so that a module that is new to the hook is never forgotten and a tool is
 never copied. A list of files has the form of RECORD: `path,sha256=<urlsafe base64>,size`.
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LIST",
     "PACKAGE",
+    "START_FILES_SINCE",
     "START_UP",
     "EnableError",
     "format_list",
@@ -31,6 +32,10 @@ __all__ = [
 PACKAGE = "virtual_sprawl"
 LIST = PACKAGE + "/HOOK-FILES"
 START_UP = (PACKAGE + ".start", PACKAGE + ".pth")
+# From here on `site` ignores lines of code in `.pth` files and calls what `.start` files name (PEP 829).
+# Since 3.15 it does either; but for a `.start` file, whatever it names, it loads `pkgutil` and what that
+# needs: forty modules at every start of every program.
+START_FILES_SINCE = (3, 18)
 _ENTRANCES = ("__init__", "_hook")
 
 
@@ -44,8 +49,10 @@ class EnableError(Exception):
         self.hint = hint
 
 
-def hook_files(package: str = os.path.dirname(os.path.abspath(__file__))) -> "dict[str, bytes]":
-    """Return name relative to a site directory -> content, the start-up files last.
+def hook_files(
+    version: "tuple[int, ...]" = (), package: str = os.path.dirname(os.path.abspath(__file__))
+) -> "dict[str, bytes]":
+    """Return name relative to a site directory -> content for a version of Python, the start-up file last.
 
     Raises EnableError `enable.incomplete` when a file is missing from this installation.
     """
@@ -58,8 +65,10 @@ def hook_files(package: str = os.path.dirname(os.path.abspath(__file__))) -> "di
             files[name] = _required(f"{package}/{module}.py")
             waiting += _relative_imports(files[name], package)
     files[f"{PACKAGE}/{joined.NAME}.py"] = joined.join(package)
-    for name in START_UP:
-        files[name] = _required(f"{os.path.dirname(package)}/{name}")
+    if version < START_FILES_SINCE:
+        files[PACKAGE + ".pth"] = _required(f"{os.path.dirname(package)}/{PACKAGE}.pth")
+    else:
+        files[PACKAGE + ".start"] = f"{PACKAGE}.{joined.NAME}:activate\n".encode()
     return files
 
 

@@ -47,11 +47,12 @@ print(importlib.util.find_spec("virtual_sprawl").origin)
 class SiteDirectory:
     """The site directory of an interpreter: `scope` is `system` (its own) or `user`."""
 
-    __slots__ = ("directory", "managed", "python", "scope")
+    __slots__ = ("directory", "managed", "python", "scope", "version")
 
     def __init__(self, python: str, scope: str) -> None:
         facts = _ask(python)
         self.python: str = facts["executable"]
+        self.version: "tuple[int, ...]" = tuple(facts["version"])
         self.scope = scope
         self.managed: bool = facts["managed"]
         self.directory: str = facts[scope]

@@ -232,9 +232,8 @@ class _Builder:
     def _client(self, client_digest: str) -> None:
         place = f"{self.site_packages}/{COPY_NAME}"
         self.tree.link(place, f"client/{client_digest}/{COPY_NAME}")
-        self.tree.write(f"{place}.pth", b"import _virtual_sprawl.enter; _virtual_sprawl.enter.enter()\n")
-        # Python 3.15 reads this one and then ignores the import line above (PEP 829).
-        self.tree.write(f"{place}.start", b"_virtual_sprawl.enter:enter\n")
+        suffix, line = startup.own_file(f"{COPY_NAME}.enter", "enter", self.environment.version)
+        self.tree.write(place + suffix, line)
 
     def _site_packages(self) -> dict[str, tuple[int, str]]:
         """Link every top-level name; return the index's table of those that can be imported."""

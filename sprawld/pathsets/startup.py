@@ -11,9 +11,11 @@ __all__ = [
     "ALLOWED",
     "PTH_BYTES",
     "SITE_PACKAGES",
+    "START_FILES_SINCE",
     "is_namespace_file",
     "is_startup",
     "is_startup_module",
+    "own_file",
     "path_lines",
 ]
 
@@ -28,6 +30,21 @@ PTH_BYTES: Final = 64 << 10
 """Largest `.pth` read; honest ones are a few lines."""
 
 _MODULES: Final = frozenset({"sitecustomize", "usercustomize"})
+
+
+START_FILES_SINCE: Final = (3, 18)
+"""From this version on `site` ignores code in `.pth` files, and calls what `.start` files name (PEP 829).
+
+Since 3.15 it does either; but for a `.start` file, whatever it names, it loads `pkgutil` and what that needs:
+forty modules at every start.
+"""
+
+
+def own_file(module: str, function: str, version: tuple[int, ...]) -> tuple[str, bytes]:
+    """Return suffix and content of the start-up file that has `site` call `module.function()`."""
+    if version < START_FILES_SINCE:
+        return ".pth", f"import {module}; {module}.{function}()\n".encode()
+    return ".start", f"{module}:{function}\n".encode()
 
 
 def is_startup(name: str) -> bool:

@@ -53,7 +53,9 @@ def test_a_warm_start_runs_on_the_set(stage: Stage) -> None:
     assert report["path"][-1] == str(made.site_packages)
     assert not [path for path in report["path"][:-1] if path.endswith("-packages")]
     assert report["user"] is False
-    assert report["sites"] == [report["purelib"]] == [str(made.site_packages)]
+    # Debian's Python goes on with its dist-packages, in virtual environments too.
+    assert report["sites"][0] == report["purelib"] == str(made.site_packages)
+    assert all(path.startswith(f"{made.path}/") for path in report["sites"])
     assert report["scripts"] == str(made.path / "bin")
     assert report["variable"] is None
     assert report["hello"] == str(made.site_packages / "hello.py")
@@ -115,7 +117,8 @@ def test_without_the_variable_nothing_is_loaded(stage: Stage) -> None:
         loaded = set(stage.output("-c", MODULES, mode=mode).split()) - set(bare.split())
         # Another value than none at all has to be looked at.
         own = {name for name in loaded if mode == "0" and name.partition(".")[0] == "virtual_sprawl"}
-        assert loaded <= own, mode
+        # What newer versions decode any `.pth` file with.
+        assert loaded - {"encodings.utf_8_sig"} <= own, mode
 
 
 def test_start_up_files_may_run_twice(stage: Stage) -> None:

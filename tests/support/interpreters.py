@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SUPPORTED", "interpreter_cases", "interpreters", "newest", "on_each_interpreter"]
 
-SUPPORTED = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
+SUPPORTED = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 """Versions that the hook supports; each is a test or a skip that says so."""
 
 # Prints nothing for a PyPy, a virtual environment or a program that only looks like Python.

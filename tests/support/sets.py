@@ -106,7 +106,6 @@ def _link_set(store: Path, interpreter: Interpreter, packages: Path) -> Handmade
     name = clientcopy.COPY_NAME
     (site_packages / name).symlink_to(f"{up}client/{client}/{name}")
     (site_packages / f"{name}.pth").write_text(f"import {name}.enter; {name}.enter.enter()\n")
-    (site_packages / f"{name}.start").write_text(f"{name}.enter:enter\n")
     (path / "bin").mkdir()
     for link in ("python", "python3"):
         (path / "bin" / link).symlink_to(interpreter.executable)
@@ -151,7 +150,6 @@ def install_hook(target: Path, python: Path, *, compiled: bool = False) -> None:
         CLIENT / "virtual_sprawl", target / "virtual_sprawl", ignore=shutil.ignore_patterns("__pycache__")
     )
     (target / "virtual_sprawl" / f"{joined.NAME}.py").write_bytes(joined.join(str(CLIENT / "virtual_sprawl")))
-    for name in ("virtual_sprawl.pth", "virtual_sprawl.start"):
-        shutil.copy(CLIENT / name, target / name)
+    shutil.copy(CLIENT / "virtual_sprawl.pth", target)
     if compiled:
         subprocess.run([python, "-I", "-m", "compileall", "-q", target / "virtual_sprawl"], check=True)

@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.interpreters import newest
-from tests.support.workshop import Workshop
-
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/reference/compatibility.md").read_text(encoding="utf-8")
 HEAD = "| trap | answer | tests |"
@@ -34,17 +31,3 @@ def test_every_row_has_a_test() -> None:
 @pytest.mark.parametrize(("file", "name"), NAMED, ids=[name for _, name in NAMED])
 def test_every_test_exists(file: str, name: str) -> None:
     assert re.search(rf"^(    )?def {name}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE)
-
-
-def test_start_files_name_what_pth_files_call(tmp_path: Path) -> None:
-    """As PEP 829 has it: `package.module:function`, beside a `.pth` of the same name that calls it."""
-    workshop = Workshop(tmp_path / "store")
-    made = workshop.build(newest(), workshop.entry("demo"))
-    (own,) = made.glob("lib/*/site-packages/*.start")
-    for start in (ROOT / "client/virtual_sprawl.start", own):
-        (line,) = start.read_text().splitlines()
-        module, function = line.split(":")
-        (code,) = start.with_suffix(".pth").read_text().splitlines()
-        assert code.startswith("import ")
-        assert module in code
-        assert code.endswith(f".{function}()")

@@ -58,7 +58,22 @@ def test_the_hook_is_what_it_imports_and_no_tool() -> None:
     )
     cold = {"cli", "ctl", "enable", "hookfiles", "interpreters", "servicefiles", "sitedir"}
     assert not {f"virtual_sprawl/{name}.py" for name in cold} & set(names)
-    assert names[-2:] == ["virtual_sprawl.start", "virtual_sprawl.pth"]
+    assert names[-1] == "virtual_sprawl.pth"
+    assert "virtual_sprawl.start" not in names
+
+
+@pytest.mark.parametrize(
+    ("version", "name"), [((3, 15, 0), "virtual_sprawl.pth"), ((3, 18, 0), "virtual_sprawl.start")]
+)
+def test_one_start_up_file_for_each_version(version: tuple[int, ...], name: str) -> None:
+    """As PEP 829 has it: 3.15 to 3.17 read either, and load forty modules for a `.start` file."""
+    files = hook_files(version)
+    assert {file for file in files if "/" not in file} == {name}
+    module, _, function = hook_files((3, 18))["virtual_sprawl.start"].decode().strip().partition(":")
+    line = hook_files()["virtual_sprawl.pth"].decode().strip()
+    assert line.startswith("import ")
+    assert f'"{module}"' in line
+    assert line.endswith(f".{function}()")
 
 
 @on_each_interpreter()
@@ -231,7 +246,7 @@ def test_what_is_no_interpreter_is_refused(tmp_path: Path) -> None:
 
 def test_an_incomplete_installation_is_named(tmp_path: Path) -> None:
     with pytest.raises(EnableError) as caught:
-        hook_files(str(tmp_path))
+        hook_files(package=str(tmp_path))
     assert caught.value.code == "enable.incomplete"
 
 

@@ -348,7 +348,6 @@ def test_start_up_code_is_left_out(workshop: Workshop) -> None:
     assert sorted(os.listdir(site_packages(path))) == [
         "_virtual_sprawl",
         "_virtual_sprawl.pth",
-        "_virtual_sprawl.start",
         "evil-1.0.dist-info",
         "evil.pth",
         "fine.py",

@@ -14,6 +14,7 @@ from sprawld.pathsets import setcheck, startup
 from sprawld.pathsets.pathset import set_digest
 from tests.support.interpreters import newest
 from tests.support.workshop import Workshop, environment_of
+from virtual_sprawl import hookfiles
 
 NAMESPACE = (
     "import sys, types, os;p = os.path.join(sys._getframe(1).f_locals['sitedir'], *('ns',));"
@@ -81,3 +82,13 @@ def test_only_the_user_s_own_configuration_allows(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text('allow-startup = ["Hunter", "wheel_axle"]\n')
     assert load_config({"HOME": str(tmp_path)}, file).allow_startup == ("Hunter", "wheel_axle")
+
+
+@pytest.mark.parametrize(
+    ("version", "suffix"), [((3, 8, 0), ".pth"), ((3, 17, 2), ".pth"), ((3, 18, 0), ".start")]
+)
+def test_our_own_file_is_what_the_version_reads_at_least_cost(version: tuple[int, ...], suffix: str) -> None:
+    """PEP 829: 3.15 to 3.17 read both kinds, 3.18 calls what a `.start` file names."""
+    lines = {".pth": b"import a.b; a.b.c()\n", ".start": b"a.b:c\n"}
+    assert startup.own_file("a.b", "c", version) == (suffix, lines[suffix])
+    assert startup.START_FILES_SINCE == hookfiles.START_FILES_SINCE
