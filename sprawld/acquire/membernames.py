@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 from sprawld.errors import WheelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["MAX_DEPTH", "MAX_NAME_BYTES", "decode_name", "refuse_collisions", "shown"]
+__all__ = ["MAX_DEPTH", "MAX_NAME_BYTES", "are_plain", "decode_name", "refuse_collisions", "shown"]
 
 MAX_NAME_BYTES: Final = 1024
 """PATH_MAX of macOS; the longest name in the wheels looked at has 171 bytes."""
@@ -65,6 +65,24 @@ def decode_name(raw: bytes, *, utf8: bool) -> str:
     return name
 
 
+def are_plain(names: Sequence[str]) -> bool:
+    """Tell whether ASCII names are all such as `decode_name` takes; False also where that is only unclear.
+
+    Ten thousand names are looked at as one text.
+    """
+    text = "\n".join(names)
+    longest = max(map(len, names), default=0)
+    # Each name between slashes, without the one at the end that the name of a directory has.
+    slashed = "/" + f"{text}\n".replace("/\n", "\n").replace("\n", "/\n/")
+    return (
+        text.count("\n") == len(names) - 1
+        and text.replace("\n", "").isprintable()
+        and not any(part in slashed for part in ("\\", ":", "//", "/./", "/../"))
+        and longest <= MAX_COMPONENT_BYTES
+        and (longest < 2 * MAX_DEPTH or max(name.count("/") for name in names) < MAX_DEPTH - 1)
+    )
+
+
 def _check_characters(name: str) -> None:
     if "\\" in name:
         raise WheelError("zip.bad-name", f"the member name {shown(name)} has a backslash")
@@ -100,6 +118,27 @@ def refuse_collisions(names: Iterable[str]) -> None:
     Compared as the most forgiving file system would: without case and in Unicode normal form C. Directories
     that differ only so may share a place, as long as no two files do.
     """
+    names = list(names)
+    if not _surely_differ(names):
+        _compare(names)
+
+
+def _surely_differ(names: Sequence[str]) -> bool:
+    """Tell whether ASCII names collide nowhere; False also where that is only unclear."""
+    text = "\n".join(names)
+    if not text.isascii():
+        return False
+    folded = text.lower().split("\n")
+    found = set(folded)
+    parents = {name.rpartition("/")[0] for name in folded}
+    every = set(parents)
+    while parents:
+        parents = {name.rpartition("/")[0] for name in parents} - every
+        every |= parents
+    return len(found) == len(folded) == len(names) and found.isdisjoint(every)
+
+
+def _compare(names: Iterable[str]) -> None:
     files: dict[str, str] = {}
     directories: dict[str, str] = {}
     for name in names:

@@ -14,6 +14,7 @@ import traceback
 from sprawld.errors import RequestError, SprawlError
 from sprawld.store import failpoints
 
+from . import sharing
 from .job import UnpackJob, failure_line, success_line
 from .unpack import unpack_wheel
 
@@ -51,6 +52,7 @@ def _answer(line: bytes) -> bytes:
             digest=job.digest,
             boot_id=job.boot_id,
             allow_bad_record=job.allow_bad_record,
+            share_from=sharing.cost_to_share(),
         )
     except SprawlError as error:
         return failure_line(error)

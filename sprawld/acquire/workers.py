@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE
@@ -282,6 +283,10 @@ class _Worker:
             return None
 
     def kill(self) -> None:
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                # The session that it began: a helper writes into the same directory.
+                os.killpg(self._process.pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 

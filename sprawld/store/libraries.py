@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .elf import Read
 
-__all__ = ["Libraries", "is_binary", "is_library", "of_entry", "reader"]
+__all__ = ["MAGICS", "Libraries", "is_binary", "is_library", "of_entry", "reader"]
 
 MOST: Final = 2048
 """Directories of either kind that are noted of one wheel; the largest known has some hundred."""
@@ -27,14 +27,17 @@ MOST: Final = 2048
 _ORIGINS: Final = ("$ORIGIN", "${ORIGIN}", "@loader_path")
 _MODULE_MARKS: Final = (".cpython-", ".pypy", ".abi3.so", ".abi3t.so")
 _MAGIC_BYTES: Final = 4
+MAGICS: Final = frozenset({elf.MAGIC, *macho.MAGICS})
+"""The first four bytes of files that are worth looking at."""
 
 
 class Libraries:
     """What is found while the files of one wheel are written."""
 
     def __init__(self) -> None:
-        self._holding: set[str] = set()
-        self._searched: set[str] = set()
+        # In the order of their finding: the first `MOST` count.
+        self._holding: dict[str, None] = {}
+        self._searched: dict[str, None] = {}
 
     @property
     def holding(self) -> tuple[str, ...]:
@@ -56,17 +59,26 @@ class Libraries:
         else:
             return
         directory, _, name = path.rpartition("/")
-        if is_library(name) and len(self._holding) < MOST:
-            self._holding.add(directory)
-        for text in found:
-            target = _target(directory, text)
-            if target is not None and len(self._searched) < MOST:
-                self._searched.add(target)
+        targets = (_target(directory, text) for text in found)
+        self.note(
+            [directory] if is_library(name) else [], [target for target in targets if target is not None]
+        )
+
+    def note(self, holding: Iterable[str], searched: Iterable[str]) -> None:
+        """Take over what was found elsewhere, in files that come after those looked at so far."""
+        for known, further in ((self._holding, holding), (self._searched, searched)):
+            for directory in further:
+                if len(known) < MOST:
+                    known[directory] = None
+
+    def noted(self) -> tuple[list[str], list[str]]:
+        """Return the directories of either kind in the order of their finding, as `note` takes them."""
+        return list(self._holding), list(self._searched)
 
 
 def is_binary(start: bytes) -> bool:
     """Tell by its first bytes whether a file is worth looking at."""
-    return start[:_MAGIC_BYTES] == elf.MAGIC or start[:_MAGIC_BYTES] in macho.MAGICS
+    return start[:_MAGIC_BYTES] in MAGICS
 
 
 def is_library(name: str) -> bool:
