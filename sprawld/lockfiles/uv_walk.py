@@ -80,6 +80,8 @@ def _first_edges(lock: UvLock, environment: Environment, begin: Start) -> tuple[
 
 def _activate(lock: UvLock, environment: Environment, begin: Start, active: frozenset[str]) -> frozenset[str]:
     """Return the active items of conflict sets; Fault `select.conflict` if two of one set are active."""
+    if not lock.conflicts:
+        return active
     named = frozenset().union(*lock.conflicts)
     while True:
         for _, _, edge in _walk(lock, environment, begin, active, collecting=True):
@@ -146,6 +148,8 @@ def _extras_of(edge: Edge) -> frozenset[str]:
 def _target(lock: UvLock, edge: Edge, environment: Environment) -> Package:
     """Return the package an edge leads to; where the edge leaves a choice, the forks decide."""
     locked = lock.by_name.get(edge.name, ())
+    if len(locked) == 1 and edge.version is None and edge.source is None:
+        return locked[0]
     found = [
         package
         for package in locked
