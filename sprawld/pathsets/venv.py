@@ -37,6 +37,7 @@ _State = Literal["inside", "absent", "outside"]
 
 _LIBRARY: Final = re.compile(r"python(\d+\.\d+)t?")
 _VERSION: Final = re.compile(r"\d+\.\d+")
+_INTERPRETER: Final = re.compile(r"python[0-9.]*t?")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,18 +94,24 @@ class Venv:
         That is inside the environment, also with the links among its directories resolved, and no part of the
         environment itself.
         """
+        directory, _, name = path.rpartition("/")
         if not path.startswith(f"{self.root}/"):
             return False
-        relative = path[len(self.root) + 1 :]
-        if relative == "pyvenv.cfg" or re.fullmatch(r"bin/python[0-9.]*t?", relative):
+        if directory == self.root and name == "pyvenv.cfg":
             return False
-        return self._look(os.path.dirname(path)) != "outside"
+        if directory == f"{self.root}/bin" and _INTERPRETER.fullmatch(name):
+            return False
+        return self._look(directory) != "outside"
 
     def has_room(self, path: str) -> bool:
         """Tell whether a file may be put at a path: `contains`, and no directory lies there."""
+        directory = path.rpartition("/")[0]
+        if self._looked.get(directory) == "absent" and directory != f"{self.root}/bin":
+            # Only what `contains` let pass was ever looked at.
+            return True
         if not self.contains(path):
             return False
-        return self._look(os.path.dirname(path)) == "absent" or not os.path.isdir(path)
+        return self._look(directory) == "absent" or not os.path.isdir(path)
 
     def _look(self, directory: str) -> _State:
         """Look at a directory at or below the root, once; what is below an absent one is absent."""

@@ -21,11 +21,11 @@ from sprawld.store import files, manifest
 from . import scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from sprawld.model import Source
-    from sprawld.store.manifest import ManifestFile, ManifestSummary
+    from sprawld.store.manifest import ManifestSummary
 
     from .venv import Venv
 
@@ -63,11 +63,13 @@ def plan(venv: Venv, entry: Path, summary: ManifestSummary, python: str) -> list
         if content is not None:
             own.add(f"bin/{name}")
             placed.append(made(f"{venv.root}/bin/{name}", content, 0o755))
-    placed += [
-        _of_entry(_place(venv, summary, file), source, file)
-        for file in manifest.read_files(entry / manifest.NAME)
-        if file.path not in own
-    ]
+    make, inside, below = tuple.__new__, f"{SITE_PACKAGES}/", f"{venv.site_packages}/"
+    for file in manifest.read_files(entry / manifest.NAME):
+        digest, size, mode, path = file
+        if path not in own:
+            # Nearly everything lies in site-packages.
+            target = below + path[len(inside) :] if path.startswith(inside) else _place(venv, summary, path)
+            placed.append(make(Placed, (target, f"{source}/{path}", b"", mode | 0o200, digest, size)))
     for item in placed:
         if not venv.has_room(item.target):
             raise StoreError(
@@ -115,29 +117,39 @@ def direct_url(url: str, source: Source, digest: str | None) -> dict[str, object
 
 def record(venv: Venv, dist_info: str, placed: Iterable[Placed]) -> Placed:
     """Return the RECORD of these files."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     prefix = f"{venv.site_packages}/"
-    rows = []
+    found = []
     for item in placed:
         # relpath is slow, and nearly everything lies in site-packages.
-        inside = item.target.startswith(prefix)
-        path = item.target[len(prefix) :] if inside else os.path.relpath(item.target, venv.site_packages)
-        digest = base64.urlsafe_b64encode(bytes.fromhex(item.digest)).decode().rstrip("=")
-        rows.append((path, f"sha256={digest}", str(item.size)))
-    writer.writerows([*sorted(rows), (f"{dist_info}/RECORD", "", "")])
-    return made(f"{venv.site_packages}/{dist_info}/RECORD", text.getvalue().encode())
+        target = item.target
+        inside = target.startswith(prefix)
+        path = target[len(prefix) :] if inside else os.path.relpath(target, venv.site_packages)
+        found.append((path, item.digest, item.size))
+    found.sort()
+    # Encoded together: the 32 bytes of a hash and a 33rd are 43 characters of it and a 44th.
+    joined = bytes.fromhex("00".join([*[digest for _, digest, _ in found], ""]))
+    encoded = base64.urlsafe_b64encode(joined).decode()
+    rows = [
+        (path, f"sha256={encoded[place : place + 43]}", size)
+        for place, (path, _, size) in zip(range(0, len(encoded), 44), found, strict=True)
+    ]
+    text = _table([*rows, (f"{dist_info}/RECORD", "", "")])
+    return made(f"{venv.site_packages}/{dist_info}/RECORD", text.encode())
 
 
-def _place(venv: Venv, summary: ManifestSummary, file: ManifestFile) -> str:
-    """Return the absolute path of a file of the entry in the environment."""
-    tree, _, rest = file.path.partition("/")
-    if file.path.startswith(f"{SITE_PACKAGES}/"):
-        return venv.site_packages + file.path[len(SITE_PACKAGES) :]
+def _table(rows: Sequence[tuple[str, str, int | str]]) -> str:
+    """Return rows as the csv module writes them, which is slow where nothing has to be quoted."""
+    paths = "".join([path for path, _, _ in rows])
+    if not any(special in paths for special in ',"\r\n'):
+        return "".join([f"{path},{described},{size}\n" for path, described, size in rows])
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _place(venv: Venv, summary: ManifestSummary, path: str) -> str:
+    """Return the absolute place in the environment of a file that lies beside site-packages in the entry."""
+    tree, _, rest = path.partition("/")
     if tree == "include" and canonicalize_name(rest.partition("/")[0]) == summary.name:
         return f"{venv.headers}/{rest}"
-    return f"{venv.root}/{file.path}"
-
-
-def _of_entry(target: str, source: str, file: ManifestFile) -> Placed:
-    return Placed(target, f"{source}/{file.path}", b"", file.mode | 0o200, file.digest, file.size)
+    return f"{venv.root}/{path}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -10,7 +13,9 @@ from sprawld.acquire.membernames import _compare, _surely_differ, are_plain, dec
 from sprawld.acquire.record import _common_rows, _every_row
 from sprawld.acquire.zipend import find_directory
 from sprawld.acquire.zipentries import _entries, _plain_entries
-from sprawld.errors import WheelError
+from sprawld.errors import StoreError, WheelError
+from sprawld.pathsets.wheelfiles import _table
+from sprawld.store.manifest import _files, _sound_files
 from tests.property.test_zip import ARCHIVES, MUTANTS, crafted, mutants
 from tests.support.wheels import record_row
 
@@ -120,3 +125,48 @@ def test_common_rows_are_those_of_the_long_way(text: str, changes: list[tuple[in
 @pytest.mark.parametrize("text", RECORDS[:3])
 def test_a_common_record_takes_it(text: str) -> None:
     assert _common_rows(text.encode(), "d") == _every_row(text.encode(), "d")
+
+
+LISTED = "".join(f"{str(number) * 64} {number} 444 a/{number}.py\n" for number in range(4)) + "end\n"
+MARKS = [
+    " ",
+    "\n",
+    "\r",
+    "\0",
+    "/",
+    "//",
+    "..",
+    "/./",
+    "end\n",
+    "0",
+    "x",
+    "٣",
+    "\x85",
+    "5550",
+    "a/9.py\nend\n",
+]
+
+
+@settings(max_examples=3000, deadline=None, database=None)
+@example("end\n", [])
+@example(f"{'a' * 64} 1 444 x/end\n", [])
+@example(f"bad\n{'a' * 64} 1 444 x/end\n", [])
+@given(st.just(LISTED), st.lists(st.tuples(st.integers(0, 400), st.sampled_from(MARKS)), max_size=3))
+def test_sound_manifests_are_those_of_the_long_way(text: str, changes: list[tuple[int, str]]) -> None:
+    for change in changes:
+        text = changed(text, *change)
+    sound = _sound_files(text.encode())
+    try:
+        expected = list(_files(text.encode(), "it"))
+    except StoreError:
+        expected = None
+    # The short way takes all that is sound, or lines would be looked at one by one for nothing.
+    assert sound == expected
+
+
+@settings(max_examples=500, deadline=None, database=None)
+@given(st.lists(st.tuples(st.text(max_size=8), st.just("sha256=x"), st.integers(0, 99)), max_size=4))
+def test_a_record_is_written_as_csv(rows: list[tuple[str, str, int]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    assert _table(rows) == text.getvalue()
