@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 from virtual_sprawl import protocol
 
 from . import service
-from .commands import run_command
 from .config import load_config
 from .errors import RequestError, SprawlError
 from .hotpath import checks_hold
@@ -37,13 +36,15 @@ from .store import failpoints
 if TYPE_CHECKING:
     import argparse
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from .config import Config
     from .early import Early
     from .hotpath import Ready
     from .listen import DaemonLock
     from .progress import Progress
+
+    RunCommand = Callable[[Parts, str, Mapping[str, object], Callable[[Progress], None]], Awaitable[object]]
 
 __all__ = ["Answers", "serve", "watch_store"]
 
@@ -106,6 +107,8 @@ class Answers:
         """Run a command of the tools."""
         if command not in ("stop", "status"):
             self._require_currency()
+        # Loaded by the first of them: they need twice as many modules as questions do.
+        run_command = await asyncio.to_thread(_load_commands)
         return await run_command(self._parts, command, arguments, report)
 
     def _require_currency(self) -> None:
@@ -135,6 +138,12 @@ class Answers:
         if described is None or described.client != self._parts.realiser.client_digest:
             return None
         return recorded
+
+
+def _load_commands() -> RunCommand:
+    from .commands import run_command
+
+    return run_command
 
 
 async def serve(arguments: argparse.Namespace, environ: dict[str, str], early: Early) -> int:

@@ -22,20 +22,17 @@ from .acquire.index import IndexClient
 from .acquire.settings import resolve_settings
 from .acquire.transport import Transport
 from .acquire.workers import WorkerPool
-from .caretaker import Caretaker
 from .config import config_file
 from .direct import DirectRecords
 from .early import INTERPRETERS
 from .following import Following
 from .hotpath import ReadyTable, check_of
-from .inspecting import Inspector
 from .lockfiles.read import LockCache
 from .memory import give_back
 from .model import Digest
 from .pathsets.pack import Packer
 from .provide import Provider
 from .realise import Realiser
-from .repairing import Repairer
 from .scrubbing import Scrubber
 from .selecting import Selector
 from .standing import Standing
@@ -48,11 +45,11 @@ from .store.reserve import Reserve
 from .store.state import State
 from .store.tree import Store
 from .store.writable import WritableCopies
-from .storecommands import collect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from .caretaker import Caretaker
     from .config import Config
     from .hotpath import Ready
     from .model import IndexSettings
@@ -146,7 +143,11 @@ class Parts:
 
     @functools.cached_property
     def caretaker(self) -> Caretaker:
-        """Return who verifies the store; made when first asked for."""
+        """Return who verifies the store; made when first asked for, from modules that nothing else needs."""
+        from .caretaker import Caretaker
+        from .inspecting import Inspector
+        from .repairing import Repairer
+
         package = Path(virtual_sprawl.__path__[0])
         return Caretaker(
             store=self.store,
@@ -300,6 +301,8 @@ class Parts:
         if self.server.busy:
             self.loop.call_soon_threadsafe(self._later, "gc", GC_DELAY_SECONDS, self._keep_budget)
         else:
+            from .storecommands import collect
+
             report = collect(self)
             log.info("gc by budget: %d sets, %d bytes", report["sets"], report["bytes"])
 

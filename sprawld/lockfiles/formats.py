@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from packaging.pylock import is_valid_pylock_path
-
 from sprawld.errors import LockError
 
 if TYPE_CHECKING:
@@ -32,6 +30,9 @@ def recognise(path: Path) -> Format:
     known = PROJECT_LOCKS.get(path.name)
     if known is not None:
         return known
+    # A large module, and a rare name.
+    from packaging.pylock import is_valid_pylock_path
+
     if is_valid_pylock_path(path):
         return "pylock"
     if path.suffix == ".lock":

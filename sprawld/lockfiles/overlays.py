@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from sprawld.model import Choice, Pin, Source
 
-from .project import LocalProject, read_project
 from .trust import Upwards
 
 if TYPE_CHECKING:
     from sprawld.model import Selection, Wanted
+
+    from .project import LocalProject
 
 __all__ = ["with_overlays"]
 
@@ -54,6 +55,9 @@ def with_overlays(selection: Selection, wanted: Wanted) -> tuple[Selection, tupl
 
 
 def _read(choice: Choice, selection: Selection) -> LocalProject:
+    # With all that it knows of project files, for those that are projects themselves.
+    from .project import LocalProject, read_project
+
     directory = _directory(choice)
     is_run = directory == Path(os.path.normpath(selection.project.root))
     if not is_run and not _is_in_clone(directory, selection.lock):
