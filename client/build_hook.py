@@ -7,7 +7,12 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-__all__ = ["JoinedStart"]
+__all__ = ["EDITABLE", "JoinedStart"]
+
+EDITABLE = (
+    b'import os; os.environ.get("VIRTUAL_SPRAWL") and __import__("virtual_sprawl._hook")._hook.activate()\n'
+)
+"""The start-up file that goes with the modules as they are in the tree."""
 
 
 class JoinedStart(BuildHookInterface):  # type: ignore[type-arg]
@@ -19,15 +24,15 @@ class JoinedStart(BuildHookInterface):  # type: ignore[type-arg]
         joined = _module(os.path.join(package, "joined.py"))
         self.scratch = tempfile.TemporaryDirectory()
         if version != "editable":
-            path = self._write(joined.NAME + ".py", joined.join(package))
-            build_data["force_include"][path] = f"virtual_sprawl/{joined.NAME}.py"
+            for name in joined.JOINED:
+                path = self._write(name + ".py", joined.join(package, name))
+                build_data["force_include"][path] = f"virtual_sprawl/{name}.py"
             return
         included = build_data["force_include_editable"]
         for source, target in self.build_config.get_force_include().items():
             path = source
             if target == "virtual_sprawl.pth":
-                with open(source, "rb") as stream:
-                    path = self._write(target, stream.read().replace(joined.NAME.encode(), b"_hook"))
+                path = self._write(target, EDITABLE)
             included[path] = target
 
     def finalize(self, version: str, build_data: "dict[str, Any]", artifact_path: str) -> None:

@@ -20,7 +20,7 @@ from virtual_sprawl import direct, protocol
 
 from .hotpath import check_of, checks_hold
 from .pathsets import setindex
-from .store import files, publication
+from .store import files, leases, publication
 
 if TYPE_CHECKING:
     from .hotpath import Check, Ready
@@ -95,6 +95,8 @@ class DirectRecords:
         index = setindex.decode(data)
         if index.start_up is None or self._packer.is_wanted(index.digests):
             return False
+        # Made when the set was; by an older release it was not.
+        leases.offer(self._store.set_path(ready.digest))
         key = direct.key_of(protocol.decode_fields(request))
         checks = (*ready.checks, *standing)
         record = (direct.FORMAT, key, checks, os.fsdecode(directory), index.site_packages, index.start_up)

@@ -11,13 +11,11 @@ import os
 import site
 import sys
 
-from . import topfinder
+from . import claim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterable, List, Optional, Tuple
-
-    from .topfinder import Entrance
 
 __all__ = ["enter_set"]
 
@@ -25,16 +23,19 @@ _MODULE = type(os)
 _IMPORT_SYSTEM = ("_frozen_importlib", "_frozen_importlib_external", "zipimport")
 
 
-def enter_set(entrance: "Entrance", start_up: "Optional[Iterable[str]]", execute: bool) -> None:
-    """Make this process run on a set; `start_up` names the `.pth` files in it, None: look.
+def enter_set(directory: str, site_packages: str, start_up: "Optional[Iterable[str]]", execute: bool) -> None:
+    """Make this process run on the set in `directory`; `start_up` names its `.pth` files, None: look.
 
     The lease is held already. With `execute`, or where the process cannot be cleaned, it is replaced by the
     set's own interpreter. Raises OSError when the set is gone (ask again).
     """
-    directory = entrance.directory
     if start_up is None:
-        start_up = os.listdir(entrance.site_packages)
+        start_up = os.listdir(site_packages)
     start_up = [name for name in start_up if name.endswith(".pth") and name != "_virtual_sprawl.pth"]
+    read_start_up_files: "Any" = None
+    if start_up:
+        # While this package can be found.
+        from .startup_files import read_start_up_files
     kept, dropped = _divide(sys.path)
     origin = _Origin(kept, dropped)
     stale = [name for name, module in list(sys.modules.items()) if origin.is_dropped(module)]
@@ -45,17 +46,15 @@ def enter_set(entrance: "Entrance", start_up: "Optional[Iterable[str]]", execute
         from . import reexec
 
         reexec.execute(directory + "/bin/python")
-    topfinder.install(entrance)
+    claim.claim_set(directory, site_packages)
     _purge(stale)
     for path in list(sys.path_importer_cache):
         if origin.owns(path):
             del sys.path_importer_cache[path]
     _move_prefix(directory)
-    sys.path[:] = [*kept, entrance.site_packages]
+    sys.path[:] = [*kept, site_packages]
     if start_up:
-        from . import startup_files
-
-        startup_files.read_start_up_files(entrance.site_packages, start_up)
+        read_start_up_files(site_packages, start_up)
     for name in own:
         del sys.modules[name]
 

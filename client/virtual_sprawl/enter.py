@@ -7,49 +7,64 @@ imports. Python must work whatever happens here: without the finder CPython's ow
 import os
 import sys
 
+from . import claim, lease, sitelast
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
-    from .finder import SetIndex
+    from typing import Any, Optional
 
 __all__ = ["enter"]
 
+_settled: "Any" = None
+"""The module that has led a link to its set, where there was one."""
+_entered = False
+
 
 def enter() -> None:
-    """Take the lease and install the finder of the set that is `sys.prefix`. Idempotent; never raises."""
+    """Take the lease and claim the set that is `sys.prefix`. Idempotent; never raises."""
+    global _entered, _settled
+    if _entered:
+        # Start-up files run twice in some versions.
+        if _settled is not None:
+            _settled.tidy()
+        return
+    _entered = True
     directory = sys.prefix
     try:
-        from . import topfinder
-
-        # Start-up files run twice in some versions.
-        if any(isinstance(found, topfinder.TopFinder) for found in sys.path_importer_cache.values()):
-            linked: "Any" = sys.modules.get((__package__ or "") + ".linked")
-            if linked is not None:
-                linked.tidy()
-            return
         # This file lies in the copy of the client in there.
         site_packages = os.path.dirname(os.path.dirname(__file__))
         if not os.path.dirname(directory).endswith("/sets"):
-            from .linked import settle
+            from . import linked
 
             inner = site_packages[len(directory) :]
-            directory = settle(directory)
+            directory = linked.settle(directory)
             site_packages = directory + inner
-        topfinder.install(topfinder.Entrance(directory, site_packages, _open_index))
+            _settled = linked
+        _hold(directory)
+        claim.claim_set(directory, site_packages)
+        sys.meta_path.insert(0, _SiteEnd(site_packages))
     except Exception:
         # CPython's own finder goes on alone, and must not write into the store.
         sys.dont_write_bytecode = True
-    try:
-        from . import lease
 
+
+def _hold(directory: str) -> None:
+    try:
         lease.take_lease(directory)
     except Exception:
         # Collected while we started: what is still there runs on.
         pass
 
 
-def _open_index(fields: "Any", directory: str) -> "SetIndex":
-    from . import finder
+class _SiteEnd:
+    """Waits at the head of sys.meta_path for the end of `site`, once."""
 
-    return finder.SetIndex(fields, directory)
+    def __init__(self, site_packages: str) -> None:
+        self._site_packages = site_packages
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> "Optional[Any]":
+        """Never find anything; spare the import system a search that finds nothing."""
+        if fullname == sitelast.SITE_END:
+            sys.meta_path.remove(self)
+            sitelast.refuse_if_absent(self._site_packages)
+        return None

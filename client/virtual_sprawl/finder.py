@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, Callable, Dict, Optional, Tuple
 
-__all__ = ["SetIndex", "install"]
+__all__ = ["SetIndex"]
 
 INDEX_FORMAT = topfinder.INDEX_FORMAT
 StoreSourceLoader = topfinder.StoreSourceLoader
@@ -247,8 +247,3 @@ def _namespace(name: str, path: str) -> ModuleSpec:
     spec = ModuleSpec(name, None)
     spec.submodule_search_locations = [path]
     return spec
-
-
-def install(index: SetIndex) -> None:
-    """Put the hook of a set in front of the others, and forget finders made for its directories before."""
-    topfinder.install(index.entrance())

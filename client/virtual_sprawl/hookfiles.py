@@ -64,7 +64,8 @@ def hook_files(
         if name not in files:
             files[name] = _required(f"{package}/{module}.py")
             waiting += _relative_imports(files[name], package)
-    files[f"{PACKAGE}/{joined.NAME}.py"] = joined.join(package)
+    for name in joined.HOOK:
+        files[f"{PACKAGE}/{name}.py"] = joined.join(package, name)
     if version < START_FILES_SINCE:
         files[PACKAGE + ".pth"] = _required(f"{os.path.dirname(package)}/{PACKAGE}.pth")
     else:

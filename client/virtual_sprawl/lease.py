@@ -1,91 +1,62 @@
-"""The lease: a shared lock on a set's file `lease`, which keeps gc from a set that a process runs on.
+"""The lease: an open pipe, `leases/<digest>` in the store, which keeps gc from a set that a process runs on.
 
-1. Lock, then look again: if the path no longer leads to the locked file, the set was collected in between.
-2. The descriptor is kept for life and never closed by us. Forks share it; the kernel frees it with the last
-   of them, however that dies. Programs that are started anew take their own.
-3. The file's mtime is when the set was last used, to the hour: a start that asks no daemon tells it so.
+1. Open, then look again: if the path no longer leads to the pipe, gc is about to collect the set, or has. The
+   other way of holding it, `flocked`, waits for the end of that.
+2. The descriptor is kept for life and never closed by us, read from or written to. Forks share it; the kernel
+   closes it with the last of them, however that dies. Programs that are started anew take their own.
+3. The mtime of the set's file `lease` is when it was last used, to the hour: a start that asks no daemon
+   tells it so.
 """
 
-import _imp
 import os
-import sys
-from _frozen_importlib import ModuleSpec
 from time import time
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 __all__ = ["take_lease"]
 
 # Programs expect the small numbers for their own files (`3` after a shell's `3<file`, tests that count).
-_FIRST_DESCRIPTOR = 200
+_HIGH_DESCRIPTORS = range(200, 220)
 
 # Age is counted in days; an inode need not be written at every start.
 _STAMP_SECONDS = 3600.0
 
-_LEASE_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-
-# Up to 3.9 `fcntl` puts itself into sys.modules, without a spec.
-_FCNTL_IS_FREE = sys.version_info >= (3, 10)
+_PIPE_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def take_lease(directory: str) -> int:
     """Hold the set in `directory` until this process and its forks end; return the descriptor that does.
 
-    Waits for the moment in which gc itself holds the lock. Raises OSError when the set is not there (any
-    more): then it has to be asked for again.
+    Raises OSError when the set is not there (any more): then it has to be asked for again.
     """
-    fcntl = _fcntl()
-    path = directory + "/lease"
+    store, _, name = directory.rpartition("/sets/")
+    pipe = store + "/leases/" + name
+    descriptor = -1
     try:
-        # Some network file systems lock only descriptors that can be written to.
-        descriptor = os.open(path, os.O_RDWR | _LEASE_FLAGS)
-    except FileNotFoundError:
-        raise
+        descriptor = os.open(pipe, _PIPE_FLAGS)
+        held, found = os.fstat(descriptor), os.lstat(pipe)
+        used = os.stat(directory + "/lease").st_mtime
+        if held.st_ino != found.st_ino or held.st_dev != found.st_dev or held.st_mode & 0o170000 != 0o010000:
+            raise FileNotFoundError
     except OSError:
-        # A read-only file system: its sets cannot be collected, but it may be remounted.
-        descriptor = os.open(path, os.O_RDONLY | _LEASE_FLAGS)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-    except OSError:
-        pass  # no locks here at all: gc finds that out too, and collects nothing
-    held = os.fstat(descriptor)
-    try:
-        still_there = os.path.samestat(held, os.stat(path))
-    except OSError:
-        still_there = False
-    if not still_there:
-        os.close(descriptor)
-        raise FileNotFoundError("the set was collected: " + directory)
-    if abs(time() - held.st_mtime) > _STAMP_SECONDS:
+        if descriptor >= 0:
+            os.close(descriptor)
+        from . import flocked
+
+        return flocked.take_lock(directory)
+    if abs(time() - used) > _STAMP_SECONDS:
         try:
-            os.utime(descriptor)
+            os.utime(directory + "/lease")
         except OSError:
             pass  # a read-only file system
+    for high in _HIGH_DESCRIPTORS:
+        try:
+            os.fstat(high)
+        except OSError:
+            break
+    else:
+        return descriptor
     try:
-        high: int = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
+        os.dup2(descriptor, high, False)
     except OSError:
         return descriptor  # a limit on open files below that number: the small one has to do
     os.close(descriptor)
     return high
-
-
-def _fcntl() -> "Any":
-    """Return a module `fcntl` of our own, from where it always lies: to search for it takes as long again.
-
-    The program's own import of that name, which may find another file, is left to it.
-    """
-    if _FCNTL_IS_FREE and "fcntl" not in sys.modules and "fcntl" not in sys.builtin_module_names:
-        for path in sys.path:
-            if isinstance(path, str) and path.endswith("/lib-dynload"):
-                file = "%s/fcntl%s" % (path, _imp.extension_suffixes()[0])
-                try:
-                    module = _imp.create_dynamic(ModuleSpec("fcntl", None, origin=file))
-                    _imp.exec_dynamic(module)
-                    return module
-                except ImportError:
-                    break
-    import fcntl
-
-    return fcntl

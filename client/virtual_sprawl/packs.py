@@ -48,7 +48,7 @@ _BUFFER_BYTES = 128 << 10
 _buffers: "List[memoryview]" = []
 _preadv = getattr(os, "preadv", None)
 
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_PACK_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def tag(cache_tag: str, suffix: str) -> str:
@@ -76,7 +76,7 @@ class Pack:
 
     def __init__(self, path: str, suffixes: "List[str]") -> None:
         self._path = path
-        descriptor = os.open(path, _FLAGS)
+        descriptor = os.open(path, _PACK_FLAGS)
         try:
             found = os.fstat(descriptor)
             # 0o100000: a regular file. `stat` is not imported for one number.
@@ -139,7 +139,7 @@ class Pack:
             _buffers.append(buffer)
 
     def _read(self, offset: int, size: int, buffer: memoryview) -> "Union[bytes, memoryview]":
-        descriptor = os.open(self._path, _FLAGS)
+        descriptor = os.open(self._path, _PACK_FLAGS)
         try:
             if _identity(os.fstat(descriptor)) != self._identity:
                 raise FileNotFoundError("another pack has taken its place")

@@ -6,7 +6,7 @@ from . import connection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, List, Mapping, Optional
+    from typing import List, Mapping, Optional
 
     from .connection import PathSet
     from .progress import Progress
@@ -17,21 +17,23 @@ __all__ = ["run_on_set"]
 _ATTEMPTS = 3
 
 
-def run_on_set(fields: "Mapping[str, str]", execute: bool, meanwhile: "Callable[[], None]") -> bool:
+def run_on_set(fields: "Mapping[str, str]", execute: bool) -> bool:
     """Make this process run on the set that the daemon names; False where no lockfile applies.
 
-    `meanwhile` is called while the daemon works on the reply. Raises connection.Refusal.
+    Raises connection.Refusal.
     """
     for _ in range(_ATTEMPTS):
-        reply = _ask(fields, meanwhile)
+        reply = _ask(fields)
         if reply is None:
             return False
-        from . import activation, finder, lease
+        from . import activation, lease, topfinder
 
         try:
             lease.take_lease(reply[1])
-            index = finder.SetIndex(reply[2], reply[1])
-            activation.enter_set(index.entrance(), index.start_up, execute)
+            _, _, recorded, site_packages, _, start_up, _, _ = topfinder.decode_index(reply[2])
+            # The store may have been moved as a whole since the index was written.
+            site_packages = reply[1] + site_packages[len(recorded) :]
+            activation.enter_set(reply[1], site_packages, start_up, execute)
         except (OSError, ImportError) as error:
             failure: Exception = error
             continue
@@ -42,7 +44,7 @@ def run_on_set(fields: "Mapping[str, str]", execute: bool, meanwhile: "Callable[
     raise connection.Refusal("store.damaged", "the set cannot be used: %s" % failure, "sprawlctl verify")
 
 
-def _ask(fields: "Mapping[str, str]", meanwhile: "Callable[[], None]") -> "Optional[PathSet]":
+def _ask(fields: "Mapping[str, str]") -> "Optional[PathSet]":
     """Ask the daemon; what a cold start has to tell meanwhile is drawn, and gone afterwards."""
     bars: "List[Progress]" = []
 
@@ -54,7 +56,12 @@ def _ask(fields: "Mapping[str, str]", meanwhile: "Callable[[], None]") -> "Optio
         bars[0].show(event)
 
     try:
-        return connection.resolve(fields, show, meanwhile)
+        return connection.resolve(fields, show, _load_the_rest)
     finally:
         if bars:
             bars[0].clear()
+
+
+def _load_the_rest() -> None:
+    """Load what the answer needs while the daemon works on it."""
+    from . import activation, lease, topfinder  # noqa: F401

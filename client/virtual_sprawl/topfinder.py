@@ -1,7 +1,7 @@
 """The finder of a set's top-level modules, and the hook that claims the set's directories.
 
-This much is loaded by every start on a set. What knows the index and the packs, `finder`, is loaded when the
-first module of the set is asked for: many programs never ask.
+It needs the set's index only when a name is asked for, and leaves the set to CPython's own finder where that
+cannot be had.
 """
 
 # Under this name the import system is always loaded; `importlib.machinery` would be four more modules.
@@ -30,7 +30,6 @@ __all__ = [
     "StoreSourceLoader",
     "TopFinder",
     "decode_index",
-    "install",
     "loader_details",
 ]
 
@@ -47,7 +46,6 @@ _HAS_GENERATIONS = "t" not in getattr(sys, "abiflags", "")
 
 # An index of 10,000 top-level names is about 1 MiB.
 _INDEX_LIMIT = 16 << 20
-_print_error = sys.__excepthook__
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -209,15 +207,6 @@ class Entrance:
         except Exception:
             pass  # then it counts what it should not
 
-    def tell(self, kind: "Any", error: "Any", trace: "Any") -> None:
-        """Print an uncaught error; one about a file of a package gets a line that names the remedy."""
-        _print_error(kind, error, trace)
-        try:
-            readonly: "Any" = __import__("_virtual_sprawl.readonly").readonly
-            readonly.tell(error, self.directory)
-        except Exception:
-            pass  # nothing more is lost than a hint
-
     def _withdraw(self) -> None:
         """Leave the set to CPython's own finder, which must not write into the store."""
         sys.dont_write_bytecode = True
@@ -250,26 +239,6 @@ class TopFinder(FileFinder):
         if index is None:
             return super().find_spec(fullname, target)
         return index.top_spec(fullname, tail)
-
-
-def install(entrance: Entrance) -> None:
-    """Put the hook of a set in front of the others, and forget finders made for its directories before."""
-    site_packages = entrance.site_packages
-    below = site_packages + "/"
-    hook = entrance.path_hook()
-    found = hook(site_packages)
-    own = os.path.dirname(__file__)
-    for path in list(sys.path_importer_cache):
-        # What is still to come of this package needs no index and no second listing.
-        if path.startswith(below) and path != own:
-            del sys.path_importer_cache[path]
-    sys.path_hooks.insert(0, hook)
-    sys.path_importer_cache[site_packages] = found
-    tell = entrance.tell
-    # Both, for some compare them to see whether anybody has a hook of their own.
-    if sys.excepthook is sys.__excepthook__:
-        sys.excepthook = tell
-    sys.__excepthook__ = tell
 
 
 def decode_index(data: bytes) -> "Any":

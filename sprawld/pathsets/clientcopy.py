@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from sprawld.errors import InterpreterError, StoreError
 from sprawld.store import files
+from virtual_sprawl import joined
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +30,8 @@ __all__ = ["COPY_NAME", "client_digest", "client_files", "compile_client_copy", 
 COPY_NAME: Final = "_virtual_sprawl"
 """Import name of the copy: a program may import `virtual_sprawl` itself without getting an old one."""
 
-ENTRANCES: Final = ("__init__", "enter", "finder", "outside", "readonly")
-"""Modules a set imports by name; what they import relatively comes along."""
+ENTRANCES: Final = ("__init__", "outside", "readonly")
+"""Modules a set imports by name, beside the joined ones; what all import relatively comes along."""
 
 COMPILE_SECONDS: Final = 60.0
 """Far more than a few files need on a loaded machine; a stuck interpreter must not hold a worker for ever."""
@@ -121,13 +122,14 @@ def compile_client_copy(executable: str, path: Path) -> None:
 def client_files(package_dir: Path) -> dict[str, bytes]:
     """Return file name -> content of the entrances and everything they import relatively."""
     found: dict[str, bytes] = {}
-    waiting = list(ENTRANCES)
+    waiting = [*ENTRANCES, *joined.SET]
     while waiting:
-        name = waiting.pop() + ".py"
+        module = waiting.pop()
+        name = f"{module}.py"
         if name in found:
             continue
         try:
-            found[name] = (package_dir / name).read_bytes()
+            found[name] = _source(package_dir, module)
         except OSError as error:
             raise StoreError(
                 "store.damaged",
@@ -136,6 +138,16 @@ def client_files(package_dir: Path) -> dict[str, bytes]:
             ) from error
         waiting += _relative_imports(found[name], package_dir)
     return dict(sorted(found.items()))
+
+
+def _source(package_dir: Path, module: str) -> bytes:
+    try:
+        return (package_dir / f"{module}.py").read_bytes()
+    except FileNotFoundError:
+        if module not in joined.SET:
+            raise
+        # The tree: what an installation has joined already.
+        return joined.join(os.fspath(package_dir), module)
 
 
 def _relative_imports(source: bytes, package_dir: Path) -> list[str]:

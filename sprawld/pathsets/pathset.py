@@ -232,8 +232,8 @@ class _Builder:
     def _client(self, client_digest: str) -> None:
         place = f"{self.site_packages}/{COPY_NAME}"
         self.tree.link(place, f"client/{client_digest}/{COPY_NAME}")
-        suffix, line = startup.own_file(f"{COPY_NAME}.enter", "enter", self.environment.version)
-        self.tree.write(place + suffix, line)
+        suffix, content = startup.own_file(self.environment.version)
+        self.tree.write(place + suffix, content)
 
     def _site_packages(self) -> dict[str, tuple[int, str]]:
         """Link every top-level name; return the index's table of those that can be imported."""

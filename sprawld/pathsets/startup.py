@@ -40,11 +40,21 @@ forty modules at every start.
 """
 
 
-def own_file(module: str, function: str, version: tuple[int, ...]) -> tuple[str, bytes]:
-    """Return suffix and content of the start-up file that has `site` call `module.function()`."""
-    if version < START_FILES_SINCE:
-        return ".pth", f"import {module}; {module}.{function}()\n".encode()
-    return ".start", f"{module}:{function}\n".encode()
+_OWN_FILES: Final = {
+    # Straight from its file, without a search: the directories of sys.path need not be listed for it.
+    ".pth": b'import os, sys; "_virtual_sprawl._enter" in sys.modules or exec("'
+    b"made = sys.modules['_virtual_sprawl._enter'] = type(sys)('_virtual_sprawl._enter'); "
+    b"__import__('_frozen_importlib_external').SourceFileLoader(made.__name__, (locals().get('sitedir') or "
+    b"os.path.dirname(__import__('_virtual_sprawl').__path__[0])) + '/_virtual_sprawl/_enter.py')"
+    b'.exec_module(made)"); sys.modules["_virtual_sprawl._enter"].enter()\n',
+    ".start": b"_virtual_sprawl._enter:enter\n",
+}
+
+
+def own_file(version: tuple[int, ...]) -> tuple[str, bytes]:
+    """Return suffix and content of the file by which a set's own interpreter takes the set for what it is."""
+    suffix = ".pth" if version < START_FILES_SINCE else ".start"
+    return suffix, _OWN_FILES[suffix]
 
 
 def is_startup(name: str) -> bool:

@@ -45,6 +45,7 @@ NAMES: Final = (
     "durable.synced",
     "durable.marked",
     "gc.marked",
+    "lease.moved-away",
     "gc.set-checked",
     "gc.sets-done",
     "gc.entry-checked",

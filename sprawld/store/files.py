@@ -28,6 +28,7 @@ __all__ = [
     "describe",
     "is_full",
     "is_network",
+    "is_of_this_machine",
     "open_directory",
     "random_name",
     "read_small",
@@ -61,6 +62,19 @@ _NETWORK_TYPES: Final = frozenset(
         0x0BD00BD0,  # Lustre
         0x01161970,  # GFS2
         0x786F4256,  # VirtualBox shared folder
+    }
+)
+# Of them it is known that no other kernel has the same files, so that a named pipe on one is seen by all.
+_LOCAL_TYPES: Final = frozenset(
+    {
+        0xEF53,  # ext2, ext3, ext4
+        0x58465342,  # XFS
+        0x9123683E,  # Btrfs
+        0x01021994,  # tmpfs
+        0x794C7630,  # overlay
+        0xF2F52010,  # F2FS
+        0x2FC12FC1,  # ZFS
+        0xCA451A4E,  # bcachefs
     }
 )
 _MNT_LOCAL: Final = 0x1000  # sys/mount.h of macOS
@@ -176,6 +190,24 @@ def remove_tree(name: str, dir_fd: int) -> None:
 
 def is_network(path: Path) -> bool:
     """Tell whether a path lies on a file system that other machines may share; False where unknown."""
+    found = _statfs(path)
+    if sys.platform == "darwin" and found:
+        flags: int = struct.unpack_from("=I", found, _MACOS_FLAGS_OFFSET)[0]
+        return not flags & _MNT_LOCAL
+    return _kind(found) in _NETWORK_TYPES
+
+
+def is_of_this_machine(path: Path) -> bool:
+    """Tell whether a path lies on a file system that no other machine shares; False where unknown."""
+    return sys.platform == "linux" and _kind(_statfs(path)) in _LOCAL_TYPES
+
+
+def _kind(found: bytes) -> int:
+    kind: int = struct.unpack_from("@l", found)[0] if found else 0
+    return kind & 0xFFFFFFFF
+
+
+def _statfs(path: Path) -> bytes:
     # Asked once a daemon; workers, which start in the time of their imports, never do.
     import ctypes
 
@@ -183,15 +215,9 @@ def is_network(path: Path) -> bool:
         library = ctypes.CDLL(None, use_errno=True)
         statfs = getattr(library, "statfs$INODE64", None) or library.statfs
     except (AttributeError, OSError):
-        return False
+        return b""
     buffer = ctypes.create_string_buffer(4096)  # larger than struct statfs of either system
-    if statfs(os.fsencode(path), buffer) != 0:
-        return False
-    if sys.platform == "darwin":
-        flags: int = struct.unpack_from("=I", buffer.raw, _MACOS_FLAGS_OFFSET)[0]
-        return not flags & _MNT_LOCAL
-    kind: int = struct.unpack_from("@l", buffer.raw)[0]
-    return kind & 0xFFFFFFFF in _NETWORK_TYPES
+    return buffer.raw if statfs(os.fsencode(path), buffer) == 0 else b""
 
 
 def without_secrets(url: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .leases import LEASE
+from .leases import LEASE, pipe_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,10 @@ def holders_of(sets: Iterable[Path], *, processes: Path = _PROCESSES) -> dict[Pa
 
     One pass over this user's processes for all of them; empty where the system has no /proc.
     """
-    leases = {os.path.realpath(path / LEASE): path for path in sets}
+    leases = {}
+    for path in sets:
+        leases[os.path.realpath(path / LEASE)] = path
+        leases[os.path.realpath(pipe_of(path))] = path
     found: dict[Path, list[Holder]] = {}
     if not leases:
         return found

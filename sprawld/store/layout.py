@@ -31,6 +31,7 @@ CHILDREN: Final = (
     "direct",
     "durable",
     "first-use",
+    "leases",
     "origins",
     "packs",
     "projects",

@@ -6,15 +6,14 @@
       bundles/<digest>/            entries merged in one tree of hard links, with `bundle.json` and `boot`
       sets/<digest>/               a path set; `boot` names the boot that made it, its users hold `lease`
       client/<digest>/             the client files that sets link to
+      leases/<digest>              the pipe that processes on the set have open, where there can be one
       packs/<tag>/<sha256>.pack    bytecode and module index of an entry for one kind of interpreter
       durable/<kind>-<name>        a durable mark: a hard link to the entry's `manifest`, or to that `boot`
       roots/  first-use/           install roots and pins; hashes recorded at first use
-      origins/                     where each entry's wheel came from
+      origins/  reserve            where each entry's wheel came from; room for a gc on a full disk
       projects/  writable/         links that editors and kernels follow; sets as a project's own files
-      replies/                     ready replies
-      direct/                      records by which a start takes its set without asking
+      replies/  direct/            ready replies; records by which a start takes its set without asking
       tmp/  trash/  quarantine/    trees being filled; renamed away for deletion; damaged, kept a while
-      reserve                      room for a gc on a full disk
       state.sqlite                 lockfiles seen and last uses: can be rebuilt, never the truth
 
 1. An entry or set is trusted if its durable mark is a link to the very file that it holds, or if this boot
@@ -38,7 +37,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from sprawld.errors import StoreError
 from sprawld.model import Digest
 
-from . import files, layout, manifest, publication
+from . import files, layout, leases, manifest, publication
 from .durability import boot_id
 from .failpoints import failpoint
 from .holds import Holds
@@ -88,6 +87,7 @@ class Store:
         with files.writing(f"the store {root}"):
             for name in os.listdir(root / "tmp"):
                 store.trash.take(root / "tmp" / name)
+        leases.sweep(root)
         return store
 
     # What is there
@@ -329,6 +329,8 @@ class Store:
                 self._trusted.add((kind, name))
                 if kind == "wheels" and self._sizes is not None:
                     self._sizes[name] = self.entry_bytes(name)
+                if kind == "sets":
+                    leases.offer(target)
         if not published:
             self.remove(staged)
         return published

@@ -122,8 +122,8 @@ def no_lease(made: HandmadeSet) -> None:
 def no_client(made: HandmadeSet) -> None:
     copy = Path(os.path.realpath(made.site_packages / "_virtual_sprawl"))
     copy.chmod(0o755)
-    (copy / "finder.py").unlink()
-    for compiled in copy.glob("__pycache__/finder.*"):
+    (copy / "_finder.py").unlink()
+    for compiled in copy.glob("__pycache__/_finder.*"):
         compiled.unlink()
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sprawld.pathsets import clientcopy, setindex
+from sprawld.pathsets import clientcopy, setindex, startup
 from virtual_sprawl import joined
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _link_set(store: Path, interpreter: Interpreter, packages: Path) -> Handmade
     client = _client_copy(store, interpreter.executable)
     name = clientcopy.COPY_NAME
     (site_packages / name).symlink_to(f"{up}client/{client}/{name}")
-    (site_packages / f"{name}.pth").write_text(f"import {name}.enter; {name}.enter.enter()\n")
+    (site_packages / f"{name}.pth").write_bytes(startup.own_file((3, 8))[1])
     (path / "bin").mkdir()
     for link in ("python", "python3"):
         (path / "bin" / link).symlink_to(interpreter.executable)
@@ -149,7 +149,9 @@ def install_hook(target: Path, python: Path, *, compiled: bool = False) -> None:
     shutil.copytree(
         CLIENT / "virtual_sprawl", target / "virtual_sprawl", ignore=shutil.ignore_patterns("__pycache__")
     )
-    (target / "virtual_sprawl" / f"{joined.NAME}.py").write_bytes(joined.join(str(CLIENT / "virtual_sprawl")))
+    for name in joined.HOOK:
+        content = joined.join(str(CLIENT / "virtual_sprawl"), name)
+        (target / "virtual_sprawl" / f"{name}.py").write_bytes(content)
     shutil.copy(CLIENT / "virtual_sprawl.pth", target)
     if compiled:
         subprocess.run([python, "-I", "-m", "compileall", "-q", target / "virtual_sprawl"], check=True)

@@ -22,8 +22,9 @@ def package(tmp_path: Path) -> Path:
     directory.mkdir()
     for name, source in {
         "__init__.py": "attribute = 1\n",
-        "enter.py": "from . import finder, attribute\nfrom .lease import take\ndef enter(): take()\n",
-        "finder.py": "import os\n",
+        "_enter.py": "from . import linked, attribute\nfrom .lease import take\ndef enter(): take()\n",
+        "_finder.py": "import os\n",
+        "linked.py": "import os\n",
         "outside.py": "",
         "readonly.py": "",
         "lease.py": "def take():\n    '''Doc.'''\n    from .deep import x\n    assert x\n",
@@ -40,16 +41,17 @@ def test_the_copy_has_what_a_set_imports_and_no_more(package: Path, tmp_path: Pa
     assert sorted(os.listdir(copy)) == [
         "__init__.py",
         "__pycache__",
+        "_enter.py",
+        "_finder.py",
         "deep.py",
-        "enter.py",
-        "finder.py",
         "lease.py",
+        "linked.py",
         "outside.py",
         "readonly.py",
     ]
     assert (copy / "lease.py").read_bytes() == (package / "lease.py").read_bytes()
     assert copy.stat().st_mode & 0o777 == 0o555
-    assert (copy / "enter.py").stat().st_mode & 0o333 == 0
+    assert (copy / "_enter.py").stat().st_mode & 0o333 == 0
     assert os.listdir(tmp_path / "store/tmp") == []
 
 
@@ -74,17 +76,17 @@ def test_a_damaged_copy_is_replaced(package: Path, tmp_path: Path, damage: str) 
     digest = ensure_client_copy(tmp_path, package)
     copy = tmp_path / "client" / digest / COPY_NAME
     copy.chmod(0o755)
-    (copy / "enter.py").chmod(0o644)
+    (copy / "_enter.py").chmod(0o644)
     if damage == "cut":
-        os.truncate(copy / "enter.py", 0)
+        os.truncate(copy / "_enter.py", 0)
     elif damage == "gone":
-        (copy / "enter.py").unlink()
+        (copy / "_enter.py").unlink()
     elif damage == "changed":
-        (copy / "enter.py").write_text("import evil\n")
+        (copy / "_enter.py").write_text("import evil\n")
     else:
         shutil.rmtree(copy)
     assert ensure_client_copy(tmp_path, package) == digest
-    assert (copy / "enter.py").read_bytes() == (package / "enter.py").read_bytes()
+    assert (copy / "_enter.py").read_bytes() == (package / "_enter.py").read_bytes()
     assert not (tmp_path / "trash").exists() or len(os.listdir(tmp_path / "trash")) == 1
 
 
@@ -129,7 +131,7 @@ def test_an_interpreter_reads_the_bytecode_it_wrote(python: Path, package: Path,
     tag = environment_of(python).cache_tag
     assert sorted(os.listdir(copy / "__pycache__")) == sorted(
         f"{module}.{tag}{level}.pyc"
-        for module in ("__init__", "deep", "enter", "finder", "lease", "outside", "readonly")
+        for module in ("__init__", "_enter", "_finder", "deep", "lease", "linked", "outside", "readonly")
         for level in ("", ".opt-1", ".opt-2")
     )
     # Never checked: the source may say what it likes.
@@ -137,7 +139,7 @@ def test_an_interpreter_reads_the_bytecode_it_wrote(python: Path, package: Path,
     (copy / "deep.py").chmod(0o644)
     (copy / "deep.py").write_text("raise SystemExit('read the source')\n")
     code = (
-        f"import sys; sys.path.insert(0, {str(copy.parent)!r}); from {COPY_NAME}.enter import enter; enter()"
+        f"import sys; sys.path.insert(0, {str(copy.parent)!r}); from {COPY_NAME}._enter import enter; enter()"
     )
     for flag in ("-B", "-O", "-OO"):
         subprocess.run([python, "-I", "-S", flag, "-c", code], check=True)
@@ -170,7 +172,7 @@ def test_the_real_client_is_closed_under_its_imports(python: Path, tmp_path: Pat
     digest = ensure_client_copy(tmp_path, CLIENT)
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'client' / digest)!r})\n"
-        f"import {COPY_NAME}.enter as e, {COPY_NAME}.finder\n"
+        f"import {COPY_NAME}._enter as e, {COPY_NAME}._finder, {COPY_NAME}.flocked, {COPY_NAME}.linked\n"
         "assert 'virtual_sprawl' not in sys.modules and callable(e.enter)"
     )
     subprocess.run([python, "-I", "-S", "-B", "-W", "error", "-c", code], check=True)

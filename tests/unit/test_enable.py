@@ -73,7 +73,7 @@ def test_one_start_up_file_for_each_version(version: tuple[int, ...], name: str)
     line = hook_files()["virtual_sprawl.pth"].decode().strip()
     assert line.startswith("import ")
     assert f'"{module}"' in line
-    assert line.endswith(f".{function}()")
+    assert line.endswith(f'; made.{function}()")')
 
 
 @on_each_interpreter()

@@ -72,7 +72,8 @@ def active(tree: HandmadeSet) -> Iterator[HandmadeSet]:
     before = set(sys.modules)
     path, hooks, dont_write = sys.path[:], sys.path_hooks[:], sys.dont_write_bytecode
     sys.dont_write_bytecode = False
-    finder.install(finder.SetIndex(tree.index, str(tree.path)))
+    sys.path_hooks.insert(0, finder.SetIndex(tree.index, str(tree.path)).path_hook())
+    sys.path_importer_cache.clear()
     sys.path.append(str(tree.site_packages))
     yield tree
     sys.path[:], sys.path_hooks[:], sys.dont_write_bytecode = path, hooks, dont_write

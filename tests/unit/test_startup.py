@@ -84,11 +84,8 @@ def test_only_the_user_s_own_configuration_allows(tmp_path: Path) -> None:
     assert load_config({"HOME": str(tmp_path)}, file).allow_startup == ("Hunter", "wheel_axle")
 
 
-@pytest.mark.parametrize(
-    ("version", "suffix"), [((3, 8, 0), ".pth"), ((3, 17, 2), ".pth"), ((3, 18, 0), ".start")]
-)
-def test_our_own_file_is_what_the_version_reads_at_least_cost(version: tuple[int, ...], suffix: str) -> None:
+def test_our_own_file_is_what_each_version_reads_at_least_cost(workshop: Workshop) -> None:
     """PEP 829: 3.15 to 3.17 read both kinds, 3.18 calls what a `.start` file names."""
-    lines = {".pth": b"import a.b; a.b.c()\n", ".start": b"a.b:c\n"}
-    assert startup.own_file("a.b", "c", version) == (suffix, lines[suffix])
-    assert startup.START_FILES_SINCE == hookfiles.START_FILES_SINCE
+    assert startup.START_FILES_SINCE == hookfiles.START_FILES_SINCE == (3, 18)
+    path = workshop.build(newest(), workshop.entry("demo"))
+    assert {file.suffix for file in path.glob("lib/*/site-packages/_virtual_sprawl.*")} == {".pth"}
