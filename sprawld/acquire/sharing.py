@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SHARED_COST", "cost_to_share", "write_shared"]
 
-FILE_COST: Final = 5_000
+FILE_COST: Final = 7_500
 """Making a file takes as long as inflating, hashing and writing so many bytes."""
 
 SHARED_COST: Final = 16 << 20

@@ -214,9 +214,9 @@ def writers(wheel: Path, entry: Path, cost: int | None) -> int:
     return len(list(seen.iterdir()))
 
 
-@pytest.mark.parametrize(("cost", "count"), [(0, 2), (60_000, 2), (70_000, 1), (None, 1)])
+@pytest.mark.parametrize(("cost", "count"), [(0, 2), (90_000, 2), (110_000, 1), (None, 1)])
 def test_what_is_shared(cost: int | None, count: int, tmp_path: Path) -> None:
-    # 13 files of 5,000 and a little more than 2,000 bytes of content.
+    # 13 files of 7,500 and a little more than 2,000 bytes of content.
     wheel = build_wheel(tmp_path, files={f"x{number}": bytes(100) for number in range(10)})
     assert writers(wheel, tmp_path / "entry", cost) == count
 
