@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import threading
 import time
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from .errors import FetchError, SprawlError
 from .given import GivenSets
 from .hotpath import Ready, check_of
+from .inturn import start_in_turn
 from .model import PathSet
 from .pathsets import startup
 from .pathsets.bundle import ensure_bundles, plan_bundles
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Realiser"]
 
+_PROVIDED_AT_ONCE = 256
+"""More than are ever fetched at once."""
 _ENTRIES_KEPT = 512
 """Summaries of entries; most take some 2 kB."""
 
@@ -208,8 +212,8 @@ class Realiser:
                     # Here it costs no time, and its record waits for no disk that all the rest is written to.
                     group.create_task(asyncio.to_thread(self.compile_client, environment))
                     group.create_task(self._provider.prepare(len(missing), secure=_by_https(missing)))
-                    for choice in _biggest_first(missing):
-                        group.create_task(provide(choice))
+                    jobs = (functools.partial(provide, choice) for choice in _biggest_first(missing))
+                    await start_in_turn(group, jobs, _PROVIDED_AT_ONCE)
                 reporting.cancel()
         except* SprawlError as refusals:
             refusal = _first(refusals)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["LockCache", "read_lock"]
 
 _KEPT_LOCKS: Final = 32
-_KEPT_BYTES: Final = 4 << 20
-"""Of lock text; what is kept of a lock takes about four times its text."""
+_KEPT_BYTES: Final = 2 << 20
+"""Of lock text; what is kept of a lock takes four to six times its text."""
 _RACY_NANOSECONDS: Final = 50_000_000
 """A file whose status changed this shortly before it was read may change again within the same tick."""
 
