@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .wheelfile import Placed
     from .writing import Writer
 
-__all__ = ["SHARED_COST", "cost_to_share", "write_shared"]
+__all__ = ["FILE_COST", "SHARED_COST", "cost_to_share", "write_shared"]
 
 FILE_COST: Final = 7_500
 """Making a file takes as long as inflating, hashing and writing so many bytes."""

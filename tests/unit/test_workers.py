@@ -17,6 +17,7 @@ import pytest
 import uvloop
 
 from sprawld.acquire.job import UnpackJob, read_result
+from sprawld.acquire.sharing import FILE_COST, SHARED_COST, cost_to_share
 from sprawld.acquire.workers import WorkerPool
 from sprawld.errors import SprawlError
 from sprawld.store.manifest import ManifestSummary, read_summary
@@ -224,6 +225,28 @@ def test_cancelling_stops_the_work(run: Run, tmp_path: Path) -> None:
     run(main())
 
 
+@pytest.mark.skipif(cost_to_share() is None, reason="workers have helpers on Linux with two processors")
+def test_cancelling_stops_a_helper_too(run: Run, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    command = (sys.executable, "-I", "-m", "sprawld.acquire.worker", f"unpack.file-made:pause:{fifo}")
+    large = job(tmp_path, files={f"x{number}": "" for number in range(SHARED_COST // FILE_COST)})
+
+    async def main() -> None:
+        async with pool_of(1, command=command) as pool:
+            task = asyncio.create_task(pool.unpack(large))
+            await until(lambda: bool(children()))
+            (worker,) = children()
+            await until(lambda: bool(children(worker)))
+            (helper,) = children(worker)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await until(lambda: helper not in processes())
+
+    run(main())
+
+
 def test_cancelling_a_waiting_job_frees_nothing_it_has_not(run: Run, tmp_path: Path) -> None:
     async def main() -> None:
         async with pool_of(1) as pool:
@@ -322,13 +345,18 @@ def test_what_a_worker_imports() -> None:
     assert loaded.isdisjoint(heavy)
 
 
-def children() -> list[int]:
-    """Return the worker processes of this one that run."""
+def children(of: int | None = None) -> list[int]:
+    """Return the processes that run and were started by one: this one, if none is named."""
+    return [pid for pid, parent in processes().items() if parent == (of or os.getpid())]
+
+
+def processes() -> dict[int, int]:
+    """Return the processes that run -> their parents."""
     command = ["ps", "-axo", "pid=,ppid=,stat=,comm="]
     lines = subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()
     rows = [line.split(None, 3) for line in lines]
-    return [
-        int(pid)
+    return {
+        int(pid): int(parent)
         for pid, parent, state, name in rows
-        if int(parent) == os.getpid() and not state.startswith("Z") and Path(name).name != "ps"
-    ]
+        if not state.startswith("Z") and Path(name).name != "ps"
+    }
