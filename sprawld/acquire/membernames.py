@@ -33,6 +33,10 @@ _SHOWN_CHARACTERS: Final = 120
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 
 
+_PLAIN: Final = bytes(set(range(0x20, 0x7F)) - set(b"?:\\"))
+"""Of ASCII: what shows and has one meaning. `?` may stand for something else, a colon follows a drive."""
+
+
 def shown(name: str) -> str:
     """Return a name of unknown origin in a form that is safe to print and not longer than a line."""
     if len(name) > _SHOWN_CHARACTERS:
@@ -70,14 +74,14 @@ def are_plain(names: Sequence[str]) -> bool:
 
     Ten thousand names are looked at as one text.
     """
-    text = "\n".join(names)
-    longest = max(map(len, names), default=0)
+    lines = "\n".join([*names, ""]).encode("ascii", "replace")
+    if len(lines.translate(None, _PLAIN)) != len(names):
+        return False
     # Each name between slashes, without the one at the end that the name of a directory has.
-    slashed = "/" + f"{text}\n".replace("/\n", "\n").replace("\n", "/\n/")
+    slashed = b"/" + lines.replace(b"/\n", b"\n").replace(b"\n", b"/\n/")
+    longest = max(map(len, names), default=0)
     return (
-        text.count("\n") == len(names) - 1
-        and text.replace("\n", "").isprintable()
-        and not any(part in slashed for part in ("\\", ":", "//", "/./", "/../"))
+        not (b"//" in slashed or b"/./" in slashed or b"/../" in slashed)
         and longest <= MAX_COMPONENT_BYTES
         and (longest < 2 * MAX_DEPTH or max(name.count("/") for name in names) < MAX_DEPTH - 1)
     )

@@ -99,6 +99,7 @@ def _plain_entries(directory: bytes, count: int) -> list[Entry] | None:
     together.
     """
     entries: list[Entry] = []
+    names: list[str] = []
     kinds: dict[tuple[int, int, int, int, bool], bool] = {}
     make, unpack, header = tuple.__new__, _CENTRAL.unpack_from, _CENTRAL.size
     position, last = 0, len(directory) - header
@@ -116,19 +117,23 @@ def _plain_entries(directory: bytes, count: int) -> list[Entry] | None:
             signature != _CENTRAL_SIGNATURE
             or extra_length
             or disk
-            or MAX32 in (compressed, size, offset)
+            or offset == MAX32
+            or compressed == MAX32
+            or size == MAX32
             or (kind not in kinds and not _is_taken(kind, kinds))
-            or (kind[4] and size)
+            or (size and kind[4])
             or (method == STORED and compressed != size)
             or (size > RATIO_FREE_BYTES and size > MAX_RATIO * compressed)
             or not raw_name.isascii()
         ):
             return None
+        name = raw_name.decode("ascii")
+        names.append(name)
         head = directory[position + 6 : position + 30]
-        values = (offset, raw_name.decode("ascii"), compressed, size, crc, method, kinds[kind], flags)
-        entries.append(make(Entry, (*values, raw_name, head)))
+        entry = (offset, name, compressed, size, crc, method, kinds[kind], flags, raw_name, head)
+        entries.append(make(Entry, entry))
         position = following + comment_length
-    return entries if position == len(directory) and are_plain([entry[1] for entry in entries]) else None
+    return entries if position == len(directory) and are_plain(names) else None
 
 
 def _is_taken(
