@@ -3,8 +3,10 @@
 1. The lease comes first, and is the caller's to take: a failure leaves Python as it was.
 2. What stays on sys.path is what was there before `site` came: PYTHONPATH and the standard library. All site
    directories go, with the modules and import hooks that came out of them, this package's among them.
-3. What cannot be undone in a running process (a C extension from a dropped directory, an import hook of
-   unknown origin) is undone by starting again, in the set's `bin/python`.
+3. What cannot be undone in a running process is undone by starting again, in the set's `bin/python`.
+
+Every function, loops in brackets included, is an object that a start has to make before it does anything; so
+they are few, and what few starts need is in `cleaning`.
 """
 
 import os
@@ -29,27 +31,22 @@ def enter_set(directory: str, site_packages: str, start_up: "Optional[Iterable[s
     The lease is held already. With `execute`, or where the process cannot be cleaned, it is replaced by the
     set's own interpreter. Raises OSError when the set is gone (ask again).
     """
-    if start_up is None:
-        start_up = os.listdir(site_packages)
-    start_up = [name for name in start_up if name.endswith(".pth") and name != "_virtual_sprawl.pth"]
+    start_up = set(os.listdir(site_packages) if start_up is None else start_up)
+    start_up -= {"_virtual_sprawl.pth", "_virtual_sprawl.start"}
     read_start_up_files: "Any" = None
     if start_up:
         # While this package can be found.
         from .startup_files import read_start_up_files
     kept, dropped = _divide(sys.path)
-    origin = _Origin(kept, dropped)
-    stale = [name for name, module in list(sys.modules.items()) if origin.is_dropped(module)]
-    # This package is still needed for a moment.
-    own = [name for name in stale if name.partition(".")[0] == __package__]
-    stale = [name for name in stale if name not in own]
-    if execute or _is_entangled(stale):
-        from . import reexec
+    own, is_alone = _look(dropped)
+    if execute or not is_alone:
+        from . import cleaning
 
-        reexec.execute(directory + "/bin/python")
+        own = cleaning.clean(kept, dropped, directory + "/bin/python", execute)
     claim.claim_set(directory, site_packages)
-    _purge(stale)
+    inner = _inner(dropped)
     for path in list(sys.path_importer_cache):
-        if origin.owns(path):
+        if path in dropped or (path not in kept and path.startswith(inner)):
             del sys.path_importer_cache[path]
     _move_prefix(directory)
     sys.path[:] = [*kept, site_packages]
@@ -62,7 +59,7 @@ def enter_set(directory: str, site_packages: str, start_up: "Optional[Iterable[s
 def _divide(paths: "List[str]") -> "Tuple[List[str], List[str]]":
     """Return (kept, dropped): the first site directory goes, and everything that was appended after it."""
     chosen = os.environ.get("PYTHONPATH")
-    by_user = {os.path.abspath(path) for path in chosen.split(os.pathsep)} if chosen else ()
+    by_user = set(map(os.path.abspath, chosen.split(os.pathsep))) if chosen else ()
     library = os.path.dirname(os.__file__)
     kept: "List[str]" = []
     dropped: "List[str]" = []
@@ -75,61 +72,40 @@ def _divide(paths: "List[str]") -> "Tuple[List[str], List[str]]":
         else:
             kept.append(path)
     # Old start-up files move what they add to the front.
-    moved = tuple(path + "/" for path in dropped)
-    dropped += [path for path in kept if path.startswith(moved) and path not in by_user and path != library]
-    return [path for path in kept if path not in dropped], dropped
+    inner = _inner(dropped)
+    for path in kept[:]:
+        if path in dropped or (path.startswith(inner) and path not in by_user and path != library):
+            kept.remove(path)
+            dropped.append(path)
+    return kept, dropped
 
 
-class _Origin:
-    """Tells what came from a dropped directory: the nearest of all directories on sys.path owns a file."""
+def _inner(directories: "List[str]") -> "Tuple[str, ...]":
+    """Return how paths in these directories begin."""
+    return tuple(map("{}/".format, directories))
 
-    __slots__ = ("_dropped", "_kept")
 
-    def __init__(self, kept: "Iterable[str]", dropped: "Iterable[str]") -> None:
-        self._kept = tuple(path + "/" for path in kept)
-        self._dropped = tuple(path + "/" for path in dropped)
+def _look(dropped: "List[str]") -> "Tuple[List[str], bool]":
+    """Return the names of this package's modules, and whether nothing else came from dropped directories.
 
-    def is_dropped(self, module: "Any") -> bool:
-        """Tell whether a module came from a dropped directory."""
+    False where that takes a closer look.
+    """
+    own: "List[str]" = []
+    inner = _inner(dropped)
+    is_alone = True
+    for name, module in list(sys.modules.items()):
         # Most modules of a start are built in: an attribute that is not there costs more than all the rest.
         known: "Any" = module.__dict__ if type(module) is _MODULE else None
-        path = known.get("__file__") if known is not None else getattr(module, "__file__", None)
-        if isinstance(path, str):
-            return path.startswith(self._dropped) and self.owns(path)
-        # Namespace packages, and those that old start-up files put together by hand.
-        portions = known.get("__path__") if known is not None else getattr(module, "__path__", None)
-        return portions is not None and any(self.owns(str(path)) for path in portions)
-
-    def owns(self, path: str) -> bool:
-        """Tell whether a path is a dropped directory, or belongs to one."""
-        path += "/"
-        # A start-up file may have added a directory that holds the standard library too.
-        return _longest(path, self._dropped) > _longest(path, self._kept)
-
-
-def _longest(path: str, directories: "Iterable[str]") -> int:
-    return max((len(directory) for directory in directories if path.startswith(directory)), default=0)
-
-
-def _is_entangled(stale: "Iterable[str]") -> bool:
-    """Tell whether what the dropped directories did to this process cannot be undone in it."""
-    for name in stale:
-        if type(getattr(sys.modules[name], "__loader__", None)).__name__ == "ExtensionFileLoader":
-            return True
+        path = known.get("__file__") if known is not None else None
+        if path.startswith(inner) if isinstance(path, str) else known is None or "__path__" in known:
+            if name.partition(".")[0] == __package__:
+                own.append(name)
+            else:
+                is_alone = False
     for hook in (*sys.meta_path, *sys.path_hooks):
-        module = getattr(hook, "__module__", None)
-        if module not in _IMPORT_SYSTEM and module not in sys.modules:
-            return True
-    return False
-
-
-def _purge(stale: "List[str]") -> None:
-    """Forget modules, and the import hooks that they define."""
-    every: "Tuple[List[Any], ...]" = (sys.meta_path, sys.path_hooks)
-    for hooks in every:
-        hooks[:] = [hook for hook in hooks if getattr(hook, "__module__", None) not in stale]
-    for name in stale:
-        sys.modules.pop(name, None)
+        if getattr(hook, "__module__", None) not in _IMPORT_SYSTEM:
+            is_alone = False
+    return own, is_alone
 
 
 def _move_prefix(directory: str) -> None:

@@ -12,7 +12,7 @@ from . import finder  # noqa: F401 - see `_load_finder`
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, List
+    from typing import Any
 
 __all__ = ["claim_set"]
 
@@ -26,26 +26,15 @@ def claim_set(directory: str, site_packages: str) -> None:
     for path in list(sys.path_importer_cache):
         if path == site_packages or path.startswith(below):
             del sys.path_importer_cache[path]
-    hook = _hook_of(directory, site_packages)
-    hooks: "List[Any]" = sys.path_hooks
-    hooks.insert(0, hook)
-    tell = _teller(sys.__excepthook__, directory)
-    # Both, for some compare them to see whether anybody has a hook of their own.
-    if sys.excepthook is sys.__excepthook__:
-        sys.excepthook = tell
-    sys.__excepthook__ = tell
-
-
-def _hook_of(directory: str, site_packages: str) -> "Callable[[str], Any]":
-    """Return an entry for `sys.path_hooks` that makes room for the set's own when it is needed."""
     store = directory.rpartition("/sets/")[0] + "/"
 
     def hook(path: str) -> "Any":
+        """Make room for the set's own hook, when it is needed."""
         if path.startswith(store):
             try:
                 module = _load_finder()
                 entrance = module.topfinder.Entrance(directory, site_packages, module.SetIndex)
-                real: "Callable[[str], Any]" = entrance.path_hook()
+                real: "Any" = entrance.path_hook()
             except Exception:
                 # CPython's own finder goes on alone, and must not write into the store.
                 sys.dont_write_bytecode = True
@@ -57,7 +46,23 @@ def _hook_of(directory: str, site_packages: str) -> "Callable[[str], Any]":
                 return real(path)
         raise ImportError("not a directory of the path set", path=path)
 
-    return hook
+    print_error: "Any" = sys.__excepthook__
+
+    def tell(kind: "Any", error: "Any", trace: "Any") -> None:
+        """Print an uncaught error; one about a file of a package gets a line that names the remedy."""
+        print_error(kind, error, trace)
+        try:
+            # By its name in the set: after an activation this package has no other any more.
+            readonly: "Any" = __import__("_virtual_sprawl.readonly").readonly
+            readonly.tell(error, directory)
+        except Exception:
+            pass  # nothing more is lost than a hint
+
+    sys.path_hooks.insert(0, hook)
+    # Both, for some compare them to see whether anybody has a hook of their own.
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = tell
+    sys.__excepthook__ = tell
 
 
 def _load_finder() -> "Any":
@@ -72,18 +77,3 @@ def _load_finder() -> "Any":
         finally:
             del sys.modules[_FINDER]
     return module
-
-
-def _teller(print_error: "Any", directory: str) -> "Any":
-    """Return what prints uncaught errors; one about a file of a package gets a line that names the remedy."""
-
-    def tell(kind: "Any", error: "Any", trace: "Any") -> None:
-        print_error(kind, error, trace)
-        try:
-            # By its name in the set: after an activation this package has no other any more.
-            readonly: "Any" = __import__("_virtual_sprawl.readonly").readonly
-            readonly.tell(error, directory)
-        except Exception:
-            pass  # nothing more is lost than a hint
-
-    return tell

@@ -17,6 +17,8 @@ __all__ = ["read_start_up_files"]
 def read_start_up_files(site_packages: str, names: "Iterable[str]") -> None:
     """Add the directories and run the code of these files, in their order by name."""
     for name in sorted(names):
+        if not name.endswith(".pth"):
+            continue
         try:
             _read(site_packages, name)
         except Exception as error:

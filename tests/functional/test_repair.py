@@ -118,8 +118,8 @@ def test_what_runs_is_reported_and_left_alone(place: Place) -> None:
 
 def test_client_copies_are_mended(place: Place) -> None:
     copy = next((place.sandbox.store / "client").iterdir()) / "_virtual_sprawl"
-    pyc = next((copy / "__pycache__").glob("finder.*.pyc"))
-    for path, work in ((pyc, flip(0.9)), (copy / "finder.py", flip(0.9))):
+    pyc = next((copy / "__pycache__").glob("_finder.*.pyc"))
+    for path, work in ((pyc, flip(0.9)), (copy / "_finder.py", flip(0.9))):
         opened(path, work)
         assert [p["path"] for p in place.verify("--quick", code=1)["problems"]] == [str(path)]
         assert place.verify("--quick", "--repair")["sound"]

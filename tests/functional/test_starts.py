@@ -259,7 +259,7 @@ int main(int argc, char **argv) {
     return Py_FinalizeEx() || result;
 }
 """
-EMBEDDED = "import sys; print(sys.prefix == sys.base_prefix, 'virtual_sprawl._hook' in sys.modules)"
+EMBEDDED = "import sys; print(sys.prefix == sys.base_prefix, 'virtual_sprawl._start' in sys.modules)"
 
 
 @pytest.fixture(scope="module")

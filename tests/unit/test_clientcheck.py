@@ -28,7 +28,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def pyc(copy: Path) -> Path:
-    return copy / COPY_NAME / "__pycache__" / f"finder.{ENVIRONMENT.cache_tag}.pyc"
+    return copy / COPY_NAME / "__pycache__" / f"_finder.{ENVIRONMENT.cache_tag}.pyc"
 
 
 def test_a_sound_copy(copy: Path) -> None:
@@ -52,19 +52,19 @@ def test_missing_and_extra_files(copy: Path) -> None:
     pyc(copy).rename(pyc(copy).with_name("evil.cpython-312.pyc"))
     (copy / COPY_NAME).chmod(0o755)
     (copy / COPY_NAME / "more.py").touch()
-    (copy / COPY_NAME / "finder.py").chmod(0o600)
+    (copy / COPY_NAME / "_finder.py").chmod(0o600)
     (copy / "top").touch()
     assert {found.kind for found in clientcheck.verify_client(copy)} == {"missing", "extra", "mode"}
     assert len(clientcheck.verify_client(copy)) == 5
 
 
 def test_damaged_sources(copy: Path) -> None:
-    flip(copy / COPY_NAME / "finder.py")
-    assert clientcheck.verify_client(copy, CLIENT) == [("changed", f"{COPY_NAME}/finder.py")]
+    flip(copy / COPY_NAME / "_finder.py")
+    assert clientcheck.verify_client(copy, CLIENT) == [("changed", f"{COPY_NAME}/_finder.py")]
     assert clientcheck.verify_client(copy) == [("changed", COPY_NAME)]
     (copy / COPY_NAME).chmod(0o755)
-    (copy / COPY_NAME / "finder.py").unlink()
-    assert clientcheck.verify_client(copy, CLIENT) == [("missing", f"{COPY_NAME}/finder.py")]
+    (copy / COPY_NAME / "_finder.py").unlink()
+    assert clientcheck.verify_client(copy, CLIENT) == [("missing", f"{COPY_NAME}/_finder.py")]
 
 
 def test_a_missing_cache_directory(copy: Path) -> None:
