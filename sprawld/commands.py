@@ -13,6 +13,7 @@ stop     {}                          -> pid
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import resource
@@ -26,7 +27,7 @@ from packaging.specifiers import SpecifierSet
 from .acquire.platforms import describe, platform_of
 from .acquire.urls import redact
 from .doctoring import doctor
-from .errors import RequestError, SelectionError, StoreError, WheelError
+from .errors import RequestError, SelectionError, SprawlError, StoreError, WheelError
 from .model import Artifact, digest_of
 from .pathsets.install import install_into
 from .projectcommands import COMMANDS as PROJECT_COMMANDS
@@ -188,7 +189,13 @@ async def _install(
     if not wheel.is_absolute() or not await asyncio.to_thread(wheel.is_file):
         raise WheelError("wheel.not-found", f"{wheel} is not a file")
     artifact = Artifact(filename=wheel.name, path=wheel)
-    digest = await parts.provider.provide_file(artifact)
+    asking = asyncio.create_task(_ask_early(parts, into))
+    try:
+        digest = await parts.provider.provide_file(artifact)
+    except BaseException:
+        asking.cancel()
+        raise
+    await asyncio.wait([asking])
     entry = parts.store.entry_path(digest)
     with parts.store.holds.hold([digest]):
         summary = await asyncio.to_thread(read_summary, entry / "manifest")
@@ -203,6 +210,14 @@ async def _install(
         "sha256": digest,
         "into": into or None,
     }
+
+
+async def _ask_early(parts: Parts, into: str) -> None:
+    """Have the interpreter of a venv asked what it is while the wheel for it is unpacked."""
+    if bool(into) and await asyncio.to_thread(Path(into, "pyvenv.cfg").is_file):
+        # What is wrong with it is said when the wheel is there.
+        with contextlib.suppress(SprawlError):
+            await parts.environments.get(f"{into}/bin/python")
 
 
 def _record_install(parts: Parts, venv: Path, digest: Digest) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from .errors import FetchError, SprawlError
 from .given import GivenSets
 from .hotpath import Ready, check_of
-from .inturn import start_in_turn
+from .inturn import large_first, start_in_turn
 from .model import PathSet
 from .pathsets import startup
 from .pathsets.bundle import ensure_bundles, plan_bundles
@@ -212,7 +212,7 @@ class Realiser:
                     # Here it costs no time, and its record waits for no disk that all the rest is written to.
                     group.create_task(asyncio.to_thread(self.compile_client, environment))
                     group.create_task(self._provider.prepare(len(missing), secure=_by_https(missing)))
-                    jobs = (functools.partial(provide, choice) for choice in _biggest_first(missing))
+                    jobs = (functools.partial(provide, choice) for choice in large_first(missing, _size))
                     await start_in_turn(group, jobs, _PROVIDED_AT_ONCE)
                 reporting.cancel()
         except* SprawlError as refusals:
@@ -320,9 +320,8 @@ class Realiser:
                 record_bytecode(copy.parent, environment.cache_tag)
 
 
-def _biggest_first(choices: Sequence[Choice]) -> list[Choice]:
-    """Order by size: the longest download and unpacking decide when all are done."""
-    return sorted(choices, key=lambda choice: -(choice.artifact.size or 0) if choice.artifact else 0)
+def _size(choice: Choice) -> int:
+    return (choice.artifact.size or 0) if choice.artifact else 0
 
 
 def _by_https(choices: Sequence[Choice]) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 from sprawld.errors import SprawlError, StoreError, error_from_code
@@ -39,8 +39,10 @@ class UnpackJob:
 
     def to_line(self) -> bytes:
         """Return the line that is written to a worker, which reads paths as UTF-8 whatever the locale is."""
-        paths = {key: os.fsencode(getattr(self, key)).decode("utf-8", "surrogateescape") for key in _PATHS}
-        return json.dumps({**asdict(self), **paths}).encode() + b"\n"
+        words = {name: getattr(self, name) for name in self.__slots__}
+        for name in _PATHS:
+            words[name] = os.fsencode(words[name]).decode("utf-8", "surrogateescape")
+        return json.dumps(words).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> UnpackJob:

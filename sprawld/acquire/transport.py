@@ -13,6 +13,7 @@ aiohttp is loaded at the first request, and TLS contexts are built at the first 
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -233,9 +234,9 @@ class Transport:
 
     def _load(self) -> NetworkSettings:
         # What the modules at the event loop import when they need it is loaded here, in a thread.
-        import aiofiles.threadpool  # noqa: F401
+        with _no_certificates(), _no_collection():
+            import aiofiles.threadpool  # noqa: F401
 
-        with _no_certificates():
             from . import session  # noqa: F401
 
         return network_settings(self._environ, self._home, keyring=self._may_ask_keyring)
@@ -248,6 +249,17 @@ def _tls_contexts(settings: NetworkSettings) -> dict[bool, ssl.SSLContext]:
     plain = session.tls_context(settings)
     named = session.tls_context(settings, with_client=True) if settings.client_certificate else plain
     return {False: plain, True: named}
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the collector from what is imported, while it is and ever after: modules stay."""
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
@@ -20,10 +21,12 @@ class Origin(NamedTuple):
     port: int
 
 
+@lru_cache(maxsize=64)
 def origin_of(url: str) -> Origin | None:
     """Return the origin of an http(s) URL; None for every other URL and for what is not one.
 
     Spaces, control characters and backslashes are where parsers disagree about the host: such text is no URL.
+    The last ones are remembered: each request asks four times about its own.
     """
     if _NEVER_IN_A_URL.search(url):
         return None

@@ -16,7 +16,7 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from . import files, manifest, publication
@@ -65,20 +65,18 @@ class Origins:
 
         StoreError `disk.full` or `store.unwritable`.
         """
-        content = asdict(origin) | {
+        content = {name: getattr(origin, name) for name in Origin.__slots__} | {
             "format": _FORMAT,
             "url": origin.url and files.without_secrets(origin.url),
             "index": origin.index and files.without_secrets(origin.index),
         }
         staged = self._staging / files.random_name("origin")
         with files.writing(f"the origin of {origin.filename}", self._staging):
-            # A store that was made before there were origins, or that was removed under the daemon.
-            self._path.mkdir(mode=0o700, exist_ok=True)
             descriptor = os.open(staged, files.CREATE, 0o600)
             try:
-                with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                    json.dump(content, file)
-                os.rename(staged, self._file(digest))
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(json.dumps(content).encode("ascii"))
+                self._move(staged, self._file(digest))
             except BaseException:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(staged)
@@ -110,6 +108,14 @@ class Origins:
                     self.forget(digest)
                     gone += 1
         return gone
+
+    def _move(self, staged: Path, final: Path) -> None:
+        try:
+            os.rename(staged, final)
+        except FileNotFoundError:
+            # A store that was made before there were origins, or that was removed under the daemon.
+            self._path.mkdir(mode=0o700, exist_ok=True)
+            os.rename(staged, final)
 
     def _digests(self) -> Iterator[str]:
         try:

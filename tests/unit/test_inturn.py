@@ -7,7 +7,7 @@ import functools
 
 import pytest
 
-from sprawld.inturn import start_in_turn
+from sprawld.inturn import large_first, start_in_turn
 
 
 async def settle() -> None:
@@ -57,3 +57,18 @@ def test_a_failure_ends_the_waiting() -> None:
         asyncio.run(run())
     assert [str(error) for error in caught.value.exceptions] == ["1"]
     assert started == [0, 1]
+
+
+def test_large_ones_are_first_with_small_ones_between() -> None:
+    sizes = list(range(1, 25))
+    found = large_first(sizes, int)
+    assert found[:17] == [24, 1, 23, 2, 22, 3, 21, 4, 20, 5, 19, 6, 18, 7, 17, 8, 16]
+    assert found[17:] == sorted(found[17:], reverse=True)
+    assert sorted(found) == sizes
+
+
+@pytest.mark.parametrize(
+    ("sizes", "ordered"), [([], []), ([7], [7]), ([1, 2], [2, 1]), ([1, 2, 3], [3, 1, 2]), ([0, 0], [0, 0])]
+)
+def test_few_are_ordered_too(sizes: list[int], ordered: list[int]) -> None:
+    assert large_first(sizes, int) == ordered
