@@ -1,11 +1,13 @@
 """What imports cost: a path set with packs beside a virtual environment with compiled bytecode.
 
 Claim: 0.95 of the environment or less, none slower. Both hold the files of the same lock and run the same
-interpreter; pip made the environment and compiled it. Each figure is a whole process, `python -c ...`.
+interpreter; pip made the environment and compiled it. The set is entered in both ways: as its own python, and
+by the start-up hook of a base interpreter. Each figure is a whole process, `python -c ...`, in the project.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import sys
@@ -36,12 +38,16 @@ def run(bench: Workbench, runs: int) -> dict[str, Any]:
     with bench.index() as address, bench.scratch(bench.places["disk"]) as scratch:
         home = Home(bench, scratch / "home")
         try:
+            hooked = bench.hooked_venv()
             for name, programs in PROGRAMS.items():
                 venv = compiled_venv(bench, name, address)
-                own = packed_set(home, bench.project("pip", name, address))
+                project = bench.project("pip", name, address)
+                pythons = {"venv with .pyc": (venv, home.environ)}
+                pythons["set with packs"] = packed_set(home, project), home.environ
+                pythons["set by the hook"] = hooked, _by_hook(home, hooked, project)
                 for program in programs:
                     say(f"{program}, {runs} runs")
-                    results[program] = _compare(home, venv, own, program, runs)
+                    results[program] = _compare(pythons, project, program, runs)
         finally:
             home.stop()
     return results
@@ -71,15 +77,26 @@ def packed_set(home: Home, project: Path) -> Path:
     return Path(home.sprawl("run", "-q", *where, cwd=project).strip())
 
 
+def _by_hook(home: Home, hooked: Path, project: Path) -> dict[str, str]:
+    """Return an environment in which a start with the hook asks nobody for the project's set."""
+    environ = home.environ | {"VIRTUAL_SPRAWL": "1", "VIRTUAL_SPRAWL_DAEMON": str(home.bench.own / "sprawld")}
+    before = len(list((home.store / "direct").iterdir()))
+    while len(list((home.store / "direct").iterdir())) == before:
+        harness.command([hooked, "-c", "pass"], environ, cwd=project)
+    return environ
+
+
 def say(what: str) -> None:
     """Tell on standard error what takes the time."""
     sys.stderr.write(f"  {what}\n")
     sys.stderr.flush()
 
 
-def _compare(home: Home, venv: Path, own: Path, program: str, runs: int) -> dict[str, Any]:
+def _compare(
+    pythons: dict[str, tuple[Path, dict[str, str]]], project: Path, program: str, runs: int
+) -> dict[str, Any]:
     contenders = {
-        "venv with .pyc": lambda: harness.spawn([venv, "-c", program], home.environ, home.root),
-        "set with packs": lambda: harness.spawn([own, "-c", program], home.environ, home.root),
+        name: functools.partial(harness.spawn, [python, "-c", program], environ, project)
+        for name, (python, environ) in pythons.items()
     }
     return harness.alternate(contenders, runs, warmup=2)
