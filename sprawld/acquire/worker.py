@@ -52,7 +52,7 @@ def _answer(line: bytes) -> bytes:
             digest=job.digest,
             boot_id=job.boot_id,
             allow_bad_record=job.allow_bad_record,
-            share_from=sharing.cost_to_share(),
+            share_from=sharing.cost_to_share() if job.alone else None,
         )
     except SprawlError as error:
         return failure_line(error)
