@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -15,11 +16,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from virtual_sprawl import __version__
+from virtual_sprawl import __version__, locations
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Coroutine, MutableMapping, MutableSequence
     from typing import Any
+
+    from .early import Early
 
 __all__ = ["main"]
 
@@ -28,6 +32,8 @@ PRIVATE_UMASK = 0o077
 DESCRIPTORS = 4096
 """Hundreds of clients at once, each a descriptor; the usual soft limit is 1024, or 256 on macOS."""
 FAILPOINT = "SPRAWL_TEST_FAILPOINT"
+TAKE_OVER_SECONDS = 15.0
+"""Longer than the grace that a stopping daemon gives its requests."""
 
 
 def main() -> None:
@@ -36,29 +42,53 @@ def main() -> None:
     logging.basicConfig(format=LOG_FORMAT, level=arguments.log_level.upper(), stream=sys.stderr)
     _harden(os.environ)
     _isolate(sys.path)
-    # Imported here so that --help and a refused start do not pay for the daemon's libraries. What modules are
-    # made of stays: looking through it for garbage, while they load and ever after, would be for nothing.
-    gc.disable()
+    status = 130
+    with contextlib.suppress(KeyboardInterrupt):
+        status = _serve(arguments)
+    sys.exit(status)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    """Serve if no other daemon does.
+
+    The lock is first: of hundreds of daemons that are started together all but one end here. What modules are
+    made of stays: looking through it for garbage, while they load and ever after, would be for nothing.
+    """
+    from . import service
+    from .errors import SprawlError
+    from .listen import ReadyPipe, daemon_lock
+
+    ready = ReadyPipe(arguments.ready_fd)
+    try:
+        inherited = service.inherited_socket()
+        # A service manager's daemon takes over from one that a client started; among equals the first stays.
+        patience = TAKE_OVER_SECONDS if inherited is not None else 0.0
+        store = Path(locations.store_directory(os.environ))
+        with daemon_lock(store, patience=patience) as lock:
+            if lock is None:
+                logging.getLogger(__name__).info("another daemon serves %s", store)
+                ready.say(b"=")
+                return 0
+            gc.disable()
+            early = _begin(arguments, inherited)
+            from .daemon import serve
+
+            gc.freeze()
+            gc.enable()
+            return _run(serve(arguments, dict(os.environ), lock, ready, early))
+    except SprawlError as error:
+        ready.say(b"?" + str(error).encode("utf-8", "surrogateescape"))
+        sys.stderr.write(f"sprawld: {error}\n")
+        return 1
+
+
+def _begin(arguments: argparse.Namespace, inherited: socket.socket | None) -> Early:
     from .early import begin
     from .store import failpoints
 
     if arguments.enable_failpoints and os.environ.get(FAILPOINT):
         failpoints.enable(os.environ[FAILPOINT])
-    early = begin(os.environ, awaited=arguments.ready_fd is not None)
-    from .daemon import serve
-    from .errors import SprawlError
-
-    gc.freeze()
-    gc.enable()
-
-    try:
-        status = _run(serve(arguments, dict(os.environ), early))
-    except SprawlError as error:
-        sys.stderr.write(f"sprawld: {error}\n")
-        status = 1
-    except KeyboardInterrupt:
-        status = 130
-    sys.exit(status)
+    return begin(os.environ, inherited=inherited, awaited=arguments.ready_fd is not None)
 
 
 def _run(daemon: Coroutine[Any, Any, int]) -> int:

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import select
 import signal
 import sys
 from pathlib import Path
@@ -23,9 +22,9 @@ from virtual_sprawl import protocol
 
 from . import service
 from .config import load_config
-from .errors import RequestError, SprawlError
+from .errors import RequestError
 from .hotpath import checks_hold
-from .listen import Listener, daemon_lock
+from .listen import Listener
 from .memory import be_sparing
 from .parts import Parts
 from .pathsets.setcheck import describe_set
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from .config import Config
     from .early import Early
     from .hotpath import Ready
-    from .listen import DaemonLock
+    from .listen import DaemonLock, ReadyPipe
     from .progress import Progress
 
     RunCommand = Callable[[Parts, str, Mapping[str, object], Callable[[Progress], None]], Awaitable[object]]
@@ -50,8 +49,6 @@ __all__ = ["Answers", "serve", "watch_store"]
 
 log = logging.getLogger(__name__)
 
-TAKE_OVER_SECONDS = 15.0
-"""Longer than the grace that a stopping daemon gives its requests."""
 WATCH_SECONDS = 600.0
 """How long a daemon that nobody asks may outlive its store."""
 NO_LOCK_FRAME = protocol.encode_frame(protocol.NO_LOCK, b"")
@@ -146,46 +143,29 @@ def _load_commands() -> RunCommand:
     return run_command
 
 
-async def serve(arguments: argparse.Namespace, environ: dict[str, str], early: Early) -> int:
-    """Serve until stopped; return the exit code."""
-    ready = ReadyPipe(arguments.ready_fd)
-    try:
-        return await _serve(arguments, environ, ready, early)
-    except SprawlError as error:
-        ready.say(b"?" + str(error).encode("utf-8", "surrogateescape"))
-        raise
-
-
-async def _serve(
-    arguments: argparse.Namespace, environ: dict[str, str], ready: ReadyPipe, early: Early
+async def serve(
+    arguments: argparse.Namespace, environ: dict[str, str], lock: DaemonLock, ready: ReadyPipe, early: Early
 ) -> int:
+    """Serve the store whose lock is held until stopped; return the exit code."""
     be_sparing()
     config = load_config(environ)
-    inherited = service.inherited_socket()
-    # A service manager's daemon takes over from one that a client started; among equals the first stays.
-    patience = TAKE_OVER_SECONDS if inherited is not None else 0.0
-    with daemon_lock(config.store, patience=patience) as lock:
-        if lock is None:
-            log.info("another daemon serves %s", config.store)
-            ready.say(b"=")
-            return 0
-        idle = 0.0
-        if arguments.on_demand:
-            idle = config.idle_exit_seconds if arguments.idle_exit is None else arguments.idle_exit
-        server = Server(idle_exit_seconds=idle)
-        parts = Parts(config, environ, server)
-        server.answerer = Answers(parts, lock)
-        try:
-            await parts.workers.adopt(early.seeds)
-            if early.asked is not None:
-                parts.environments.asked(early.python, early.asked)
-            await asyncio.to_thread(_prepare, parts)
-            parts.tidy()
-            if early.asked is not None:
-                parts.expect(early.python)
-            await _listen(config, inherited, server, ready, lock)
-        finally:
-            await parts.close()
+    idle = 0.0
+    if arguments.on_demand:
+        idle = config.idle_exit_seconds if arguments.idle_exit is None else arguments.idle_exit
+    server = Server(idle_exit_seconds=idle)
+    parts = Parts(config, environ, server)
+    server.answerer = Answers(parts, lock)
+    try:
+        await parts.workers.adopt(early.seeds)
+        if early.asked is not None:
+            parts.environments.asked(early.python, early.asked)
+        await asyncio.to_thread(_prepare, parts)
+        parts.tidy()
+        if early.asked is not None:
+            parts.expect(early.python)
+        await _listen(config, early.inherited, server, ready, lock)
+    finally:
+        await parts.close()
     return 0
 
 
@@ -264,22 +244,3 @@ def _handle_signals(server: Server) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
-
-
-class ReadyPipe:
-    """What the client that started this daemon is told, once.
-
-    A line feed: it listens. `=`: another daemon serves the store. `?` and a text: why it does not listen.
-    A daemon that dies says nothing.
-    """
-
-    def __init__(self, descriptor: int | None) -> None:
-        self._descriptor = descriptor
-
-    def say(self, text: bytes) -> None:
-        """Write and close; later calls do nothing."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            with contextlib.suppress(OSError):
-                os.write(descriptor, text[: select.PIPE_BUF])
-                os.close(descriptor)

@@ -18,6 +18,7 @@ from .acquire import forked, probing
 from .errors import InterpreterError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import MutableMapping, Sequence
 
 __all__ = ["EXPECTED", "INTERPRETERS", "Early", "begin"]
@@ -30,22 +31,26 @@ WORKERS: Final = 2
 
 
 class Early(NamedTuple):
-    """What was begun; nothing, if nobody waits."""
+    """What was there before the daemon, and what was begun; nothing, if nobody waits."""
 
+    inherited: socket.socket | None = None
+    """The listening socket of a service manager."""
     seeds: Sequence[forked.Seed] = ()
     python: str = ""
     """The interpreter that will be asked for, if it was asked."""
     asked: probing.Begun | None = None
 
 
-def begin(environ: MutableMapping[str, str], *, awaited: bool) -> Early:
+def begin(
+    environ: MutableMapping[str, str], *, inherited: socket.socket | None = None, awaited: bool
+) -> Early:
     """Begin what can be; must be called while the process has one thread. Takes EXPECTED from `environ`."""
     python = environ.pop(EXPECTED, "")
     if not awaited:
-        return Early()
+        return Early(inherited)
     seeds = forked.fork_workers(WORKERS) if forked.can_fork() else []
     if python and not Path(locations.store_directory(environ), INTERPRETERS).exists():
         # What is wrong with it is said to who asks for it.
         with contextlib.suppress(InterpreterError, OSError):
-            return Early(seeds, python, probing.begin(python))
-    return Early(seeds)
+            return Early(inherited, seeds, python, probing.begin(python))
+    return Early(inherited, seeds)

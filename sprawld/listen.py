@@ -8,6 +8,7 @@
 3. The store's own `run/sock` is always served too, so that a process without XDG_RUNTIME_DIR (cron, a
    container's exec) finds the daemon that a login session started.
 4. Only a socket that this process bound is unlinked at the end, and only while it still is the same file.
+5. The client that started this daemon is told once what became of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import socket
 import stat
 import time
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["DaemonLock", "Listener", "daemon_lock", "private_directory"]
+__all__ = ["DaemonLock", "Listener", "ReadyPipe", "daemon_lock", "private_directory"]
 
 BACKLOG = 512
 """A full backlog refuses at once with EAGAIN; a test suite may start hundreds of Pythons together."""
@@ -159,3 +161,22 @@ class Listener:
             found = self.path.lstat()
             if (found.st_dev, found.st_ino) == self._identity:
                 self.path.unlink()
+
+
+class ReadyPipe:
+    """What the client that started this daemon is told, once.
+
+    A line feed: it listens. `=`: another daemon serves the store. `?` and a text: why it does not listen.
+    A daemon that dies says nothing.
+    """
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+
+    def say(self, text: bytes) -> None:
+        """Write and close; later calls do nothing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.write(descriptor, text[: select.PIPE_BUF])
+                os.close(descriptor)
