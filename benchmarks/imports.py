@@ -27,7 +27,8 @@ PLOTLY = "plotly==5.5.0,tenacity==9.1.2,six==1.17.0"
 PROGRAMS = {
     "ds": ("import numpy", "import pandas", "import sklearn.linear_model", "import matplotlib.pyplot"),
     "web": ("import django, boto3, fastapi",),
-    PLOTLY: ("import plotly.graph_objects",),
+    # The first loads next to nothing before a name of it is asked for.
+    PLOTLY: ("import plotly.graph_objects", "from plotly.graph_objects import Figure"),
 }
 
 
