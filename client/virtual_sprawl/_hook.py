@@ -14,13 +14,14 @@ from . import activation, direct, lease, locations, question, sitelast
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Optional
+    from typing import Any, Optional
 
     from .direct import Direct
 
 __all__ = ["activate"]
 
 VARIABLE = "VIRTUAL_SPRAWL"
+_THIS: "Any" = sys.modules[__name__]
 
 # Our own programs must never run on the packages of a project, theirs are in the base site.
 _OWN_PROGRAMS = ("sprawl", "sprawlctl", "sprawld")
@@ -32,14 +33,13 @@ def activate() -> None:
     Called by `virtual_sprawl.pth` in the module `_start`; see `joined`.
     """
     if os.environ.get(VARIABLE, "") not in ("", "0") and _applies():
-        sys.meta_path.insert(0, _SiteEnd())
+        sys.meta_path.insert(0, _THIS)
 
 
 def _applies() -> bool:
     """Tell whether this is the start of an ordinary Python program that may be given packages."""
-    for finder in sys.meta_path:
-        if isinstance(finder, _SiteEnd):
-            return False
+    if _THIS in sys.meta_path:
+        return False
     # Later calls come from `site.addsitedir`; only in a start is `site` still being imported.
     site = getattr(sys.modules.get("site"), "__spec__", None)
     if sys.flags.ignore_environment or not getattr(site, "_initializing", True):
@@ -49,7 +49,7 @@ def _applies() -> bool:
     if os.path.basename(_first_argument()) in _OWN_PROGRAMS:
         return False
     # A set's own interpreter has its packages.
-    if sys.prefix != sys.base_prefix and os.path.exists(sys.prefix + "/lease"):
+    if sys.prefix != sys.base_prefix and os.access(sys.prefix + "/lease", os.F_OK):
         return False
     return os.geteuid() == os.getuid()
 
@@ -76,26 +76,26 @@ def _is_python_name(path: "Optional[str]") -> bool:
     return path is not None and os.path.basename(path).lower().startswith("python")
 
 
-class _SiteEnd:
-    """Waits at the head of sys.meta_path for the end of `site`, once."""
+def find_spec(fullname: str, path: object = None, target: object = None) -> None:
+    """Never find anything; start the run on the set when site asks for `sitecustomize`.
 
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
-        """Never find anything; start the run on the set when site asks for `sitecustomize`."""
-        if fullname == sitelast.SITE_END:
-            sys.meta_path.remove(self)
-            entered = ""
-            try:
-                entered = _run_on_set(os.environ.get(VARIABLE, ""))
-            except KeyboardInterrupt:
-                from . import ending
+    This module itself waits at the head of sys.meta_path, once: to make a class takes longer than the rest.
+    """
+    if fullname == sitelast.SITE_END:
+        sys.meta_path.remove(_THIS)
+        entered = ""
+        try:
+            entered = _run_on_set(os.environ.get(VARIABLE, ""))
+        except KeyboardInterrupt:
+            from . import ending
 
-                ending.die_of_interrupt()
-            except Exception as error:
-                from . import ending
+            ending.die_of_interrupt()
+        except Exception as error:
+            from . import ending
 
-                ending.refuse(error)
-            if entered:
-                sitelast.refuse_if_absent(entered)
+            ending.refuse(error)
+        if entered:
+            sitelast.refuse_if_absent(entered)
 
 
 def _run_on_set(value: str) -> str:

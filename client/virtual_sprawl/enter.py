@@ -11,18 +11,20 @@ from . import claim, lease, sitelast
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Optional
+    from typing import Any
 
 __all__ = ["enter"]
 
 _settled: "Any" = None
 """The module that has led a link to its set, where there was one."""
 _entered = False
+_site_packages = ""
+_THIS: "Any" = sys.modules[__name__]
 
 
 def enter() -> None:
     """Take the lease and claim the set that is `sys.prefix`. Idempotent; never raises."""
-    global _entered, _settled
+    global _entered, _settled, _site_packages
     if _entered:
         # Start-up files run twice in some versions.
         if _settled is not None:
@@ -42,7 +44,8 @@ def enter() -> None:
             _settled = linked
         _hold(directory)
         claim.claim_set(directory, site_packages)
-        sys.meta_path.insert(0, _SiteEnd(site_packages))
+        _site_packages = site_packages
+        sys.meta_path.insert(0, _THIS)
     except Exception:
         # CPython's own finder goes on alone, and must not write into the store.
         sys.dont_write_bytecode = True
@@ -56,15 +59,11 @@ def _hold(directory: str) -> None:
         pass
 
 
-class _SiteEnd:
-    """Waits at the head of sys.meta_path for the end of `site`, once."""
+def find_spec(fullname: str, path: object = None, target: object = None) -> None:
+    """Never find anything; spare the import system a search that finds nothing.
 
-    def __init__(self, site_packages: str) -> None:
-        self._site_packages = site_packages
-
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> "Optional[Any]":
-        """Never find anything; spare the import system a search that finds nothing."""
-        if fullname == sitelast.SITE_END:
-            sys.meta_path.remove(self)
-            sitelast.refuse_if_absent(self._site_packages)
-        return None
+    This module itself waits at the head of sys.meta_path, once: to make a class takes longer than the rest.
+    """
+    if fullname == sitelast.SITE_END:
+        sys.meta_path.remove(_THIS)
+        sitelast.refuse_if_absent(_site_packages)

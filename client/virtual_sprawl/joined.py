@@ -35,9 +35,9 @@ SET = ("_enter", "_finder")
 JOINED = {
     "_start": (
         ("locations", "question", "direct", "lease", "claim", "sitelast", "activation", "_hook"),
-        ("activate",),
+        ("activate", "find_spec"),
     ),
-    "_enter": (("lease", "claim", "sitelast", "enter"), ("enter",)),
+    "_enter": (("lease", "claim", "sitelast", "enter"), ("enter", "find_spec")),
     "_finder": (("topfinder", "packs", "finder"), ("Entrance", "SetIndex")),
 }
 
@@ -48,7 +48,7 @@ _LATER = ("finder",)
 _HEAD = """\"\"\"Joined from %s of this package; edit those.\"\"\"
 import sys
 if __package__ is None:
-    __file__ = (lambda: 0).__code__.co_filename
+    __file__ = sys._getframe().f_code.co_filename
     __package__ = __name__.rpartition('.')[0]
 %s = sys.modules[__name__]
 """

@@ -240,10 +240,11 @@ def test_what_a_warm_start_costs(fresh: Stage, tmp_path: Path) -> None:
 
     fresh.output("-c", "pass")
     bare, warm = calls(None), calls("1")
-    assert len(warm) - len(bare) < 160
+    assert len(warm) - len(bare) < 50
     opened = [line for line in warm if line.startswith("openat(") and '"ENOENT' not in line]
     ours = [line for line in opened if "/virtual_sprawl/" in line or str(fresh.store) in line]
-    assert len(ours) <= 14
+    assert len(ours) <= 7
+    assert not [line for line in warm if "/fcntl." in line], "the lease needs none"
     assert not [line for line in warm if line.startswith(("socket(", "connect("))]
     assert not [line for line in ours if "finder." in line and "topfinder." not in line]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sprawld.pathsets import clientcopy, setindex, startup
+from sprawld.store import leases
 from virtual_sprawl import joined
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def _link_set(store: Path, interpreter: Interpreter, packages: Path) -> Handmade
     (path / "set.json").write_text("{}")
     (path / "boot").write_text("a boot long ago\n")
     (path / "lease").touch(mode=0o600)
+    (store / leases.PIPES).mkdir(mode=0o700, exist_ok=True)
+    leases.offer(path)
     index = setindex.encode(
         interpreter.cache_tag,
         str(path),

@@ -49,7 +49,7 @@ def test_every_interpreter_loads_it_with_and_without_the_import_system(
 def test_nothing_is_left_that_nobody_needs(name: str) -> None:
     tree = ast.parse(joined.join(str(PACKAGE), name))
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    assert len(functions) > 10
+    assert len(functions) > 5
     assert not [node.name for node in functions if ast.get_docstring(node) or node.returns]
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
@@ -67,7 +67,7 @@ def test_it_imports_none_of_its_parts(name: str) -> None:
     assert not [node for node in top if node.level], "the package need not be there"
 
 
-@pytest.mark.parametrize("addition", ["_SiteEnd = 1", "def _divide(): pass", "lease = 1"])
+@pytest.mark.parametrize("addition", ["_THIS = 1", "def _divide(): pass", "lease = 1"])
 def test_one_name_of_two_modules_is_refused(copy: Path, addition: str) -> None:
     with (copy / "question.py").open("a") as stream:
         stream.write(addition + "\n")
