@@ -297,6 +297,7 @@ class Provider:
                 size=fetched.size,
                 allow_bad_record=canonicalize_name(name)
                 in map(canonicalize_name, self._config.allow_bad_record),
+                alone=len(self._flights.keys()) <= 1,
             )
         )
 

@@ -37,7 +37,7 @@ class UnpackJob:
     """Bytes of the wheel: the order of waiting jobs."""
     allow_bad_record: bool = False
     alone: bool = False
-    """No other job is in hand or waits: if the wheel is large, a helper may have the second processor."""
+    """No other wheel is under way: if this one is large, a helper may have the second processor."""
 
     def to_line(self) -> bytes:
         """Return the line that is written to a worker, which reads paths as UTF-8 whatever the locale is."""

@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sprawld.errors import RequestError, SprawlError, StoreError
@@ -207,7 +207,7 @@ class WorkerPool:
     async def _run(self, worker: _Worker, job: UnpackJob) -> ManifestSummary:
         answer = None
         try:
-            answer = await worker.ask(replace(job, alone=self._is_only(worker)))
+            answer = await worker.ask(job)
         finally:
             if (
                 answer is None
@@ -228,10 +228,6 @@ class WorkerPool:
         if isinstance(answer, SprawlError):
             raise answer
         return answer
-
-    def _is_only(self, worker: _Worker) -> bool:
-        """Tell whether no other worker has, or waits for, a processor."""
-        return self._busy == {worker} and all(future.done() for _, _, future in self._waiting)
 
     def _end(self, worker: _Worker) -> asyncio.Task[None]:
         """Have a worker end; the pool owns the task that waits for it."""

@@ -37,7 +37,9 @@ def run(request: pytest.FixtureRequest) -> Run:
     return lambda main: asyncio.run(main, debug=True)
 
 
-def job(tmp_path: Path, name: str = "demo", *, size: int | None = None, **arguments: Any) -> UnpackJob:
+def job(
+    tmp_path: Path, name: str = "demo", *, size: int | None = None, alone: bool = False, **arguments: Any
+) -> UnpackJob:
     """Build a wheel and a staging directory for it."""
     wheel = build_wheel(tmp_path / "wheels", name, **arguments)
     staging = tmp_path / "staging" / name
@@ -49,6 +51,7 @@ def job(tmp_path: Path, name: str = "demo", *, size: int | None = None, **argume
         digest="a" * 64,
         boot_id="boot",
         size=wheel.stat().st_size if size is None else size,
+        alone=alone,
     )
 
 
@@ -230,7 +233,8 @@ def test_cancelling_stops_a_helper_too(run: Run, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     command = (sys.executable, "-I", "-m", "sprawld.acquire.worker", f"unpack.file-made:pause:{fifo}")
-    large = job(tmp_path, files={f"x{number}": "" for number in range(SHARED_COST // FILE_COST)})
+    files = {f"x{number}": "" for number in range(SHARED_COST // FILE_COST)}
+    large = job(tmp_path, files=files, alone=True)
 
     async def main() -> None:
         async with pool_of(1, command=command) as pool:
