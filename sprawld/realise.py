@@ -27,7 +27,7 @@ from .model import PathSet
 from .pathsets import startup
 from .pathsets.bundle import ensure_bundles, plan_bundles
 from .pathsets.clientcheck import record_bytecode
-from .pathsets.clientcopy import COPY_NAME, compile_client_copy, ensure_client_copy
+from .pathsets.clientcopy import COPY_NAME, compile_client_copy, ensure_client_copy, is_compiled
 from .pathsets.older import OlderSets
 from .pathsets.pathset import SetEntry, build_set, set_digest
 from .pathsets.prefix import beside
@@ -315,7 +315,7 @@ class Realiser:
         """Let an interpreter that is new to this client copy write its bytecode, once; blocks."""
         copy = self._store.client_path(self.client_digest) / COPY_NAME
         with self._compiling:
-            if not (copy / "__pycache__" / f"finder.{environment.cache_tag}.pyc").exists():
+            if not is_compiled(copy, environment.cache_tag):
                 compile_client_copy(environment.executable, copy)
                 record_bytecode(copy.parent, environment.cache_tag)
 

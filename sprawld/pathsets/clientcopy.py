@@ -25,7 +25,14 @@ from virtual_sprawl import joined
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["COPY_NAME", "client_digest", "client_files", "compile_client_copy", "ensure_client_copy"]
+__all__ = [
+    "COPY_NAME",
+    "client_digest",
+    "client_files",
+    "compile_client_copy",
+    "ensure_client_copy",
+    "is_compiled",
+]
 
 COPY_NAME: Final = "_virtual_sprawl"
 """Import name of the copy: a program may import `virtual_sprawl` itself without getting an old one."""
@@ -117,6 +124,16 @@ def compile_client_copy(executable: str, path: Path) -> None:
         raise InterpreterError(
             "python.probe-failed", f"{executable}: the client was not compiled: {lines[-1]}"
         )
+
+
+def is_compiled(package: Path, tag: str) -> bool:
+    """Tell whether an interpreter has written the bytecode of every module of a copy; blocks."""
+    try:
+        there = set(os.listdir(package / "__pycache__"))
+        modules = [name for name in os.listdir(package) if name.endswith(".py")]
+    except FileNotFoundError:
+        return False
+    return all(f"{name[:-3]}.{tag}.pyc" in there for name in modules)
 
 
 def client_files(package_dir: Path) -> dict[str, bytes]:

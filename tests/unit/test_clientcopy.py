@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from sprawld.errors import InterpreterError, StoreError
-from sprawld.pathsets.clientcopy import COPY_NAME, client_digest, compile_client_copy, ensure_client_copy
+from sprawld.pathsets.clientcopy import (
+    COPY_NAME,
+    client_digest,
+    compile_client_copy,
+    ensure_client_copy,
+    is_compiled,
+)
 from tests.support.interpreters import newest, on_each_interpreter
 from tests.support.workshop import CLIENT, environment_of
 
@@ -176,3 +182,16 @@ def test_the_real_client_is_closed_under_its_imports(python: Path, tmp_path: Pat
         "assert 'virtual_sprawl' not in sys.modules and callable(e.enter)"
     )
     subprocess.run([python, "-I", "-S", "-B", "-W", "error", "-c", code], check=True)
+
+
+def test_a_copy_is_compiled_when_all_of_it_is(package: Path, tmp_path: Path) -> None:
+    python = newest()
+    tag = environment_of(python).cache_tag
+    copy = tmp_path / "client" / ensure_client_copy(tmp_path, package) / COPY_NAME
+    assert not is_compiled(copy, tag)
+    compile_client_copy(str(python), copy)
+    assert is_compiled(copy, tag)
+    assert not is_compiled(copy, "cpython-30")
+    (copy / "__pycache__" / f"linked.{tag}.pyc").unlink()
+    assert not is_compiled(copy, tag)
+    assert not is_compiled(tmp_path / "gone", tag)
