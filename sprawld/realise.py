@@ -28,6 +28,7 @@ from .pathsets import startup
 from .pathsets.bundle import ensure_bundles, plan_bundles
 from .pathsets.clientcheck import record_bytecode
 from .pathsets.clientcopy import COPY_NAME, compile_client_copy, ensure_client_copy, is_compiled
+from .pathsets.distributions import entry_points_of
 from .pathsets.older import OlderSets
 from .pathsets.pathset import SetEntry, build_set, set_digest
 from .pathsets.prefix import beside
@@ -305,6 +306,7 @@ class Realiser:
             version=summary.version,
             summary=summary,
             beside=beside(os.fspath(path)),
+            entry_points=entry_points_of(os.fspath(path), summary.dist_info),
         )
         if len(self._entries) >= _ENTRIES_KEPT:
             self._entries.clear()

@@ -10,7 +10,7 @@ import _imp
 import marshal
 import os
 import sys
-from _frozen_importlib_external import FileFinder, SourceFileLoader
+from _frozen_importlib_external import FileFinder, PathFinder, SourceFileLoader
 from _thread import get_ident
 
 TYPE_CHECKING = False
@@ -157,6 +157,7 @@ class Entrance:
         if self._hook is None:
             make: "Any" = FileFinder.path_hook
             self._hook = make.__func__(self.finder, *self.details)
+            _know_distributions(self.directory, self.site_packages)
         hook: "Callable[[str], FileFinder]" = self._hook
         return hook
 
@@ -213,6 +214,24 @@ class Entrance:
         if self._hook in sys.path_hooks:
             sys.path_hooks.remove(self._hook)
         sys.path_importer_cache.pop(self.site_packages, None)
+
+
+def _know_distributions(directory: str, site_packages: str) -> None:
+    """Let PathFinder's distributions of the set know their entry points; what it finds stays the same."""
+    finder: "Any" = PathFinder
+    search: "Any" = getattr(finder, "find_distributions", None)
+
+    def find_distributions(*args: "Any", **named: "Any") -> "Any":
+        found = search(*args, **named)
+        try:
+            # By its name in the set: after an activation this package has no other any more.
+            known: "Any" = __import__("_virtual_sprawl.known").known
+        except Exception:
+            return found
+        return known.known_distributions(found, directory, site_packages)
+
+    if search is not None:
+        finder.find_distributions = staticmethod(find_distributions)
 
 
 class TopFinder(FileFinder):

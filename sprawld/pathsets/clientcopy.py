@@ -37,7 +37,7 @@ __all__ = [
 COPY_NAME: Final = "_virtual_sprawl"
 """Import name of the copy: a program may import `virtual_sprawl` itself without getting an old one."""
 
-ENTRANCES: Final = ("__init__", "outside", "readonly")
+ENTRANCES: Final = ("__init__", "known", "outside", "readonly")
 """Modules a set imports by name, beside the joined ones; what all import relatively comes along."""
 
 COMPILE_SECONDS: Final = 60.0

@@ -1,7 +1,7 @@
 """A path set: the venv-shaped directory of links that one lock, on one interpreter, imports from.
 
     sets/<digest>/
-      pyvenv.cfg  pip.conf  set.json  index  lease
+      pyvenv.cfg  pip.conf  set.json  index  entry-points  lease
       bin/        python, python3, pythonX.Y -> the base interpreter; the scripts of the entries
       lib/pythonX.Y/site-packages/      links; `_virtual_sprawl` and its two start-up files
       include/  share/  etc/ ...        links to the other files of the entries
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 from sprawld.errors import InterpreterError, StoreError
 from sprawld.store import files
 
-from . import overlay, prefix, scripts, setindex, startup
+from . import distributions, overlay, prefix, scripts, setindex, startup
 from .bundled import Bundled
 from .clientcopy import COPY_NAME
 from .merge import Conflict, Source, Tree
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LAYOUT", "SetEntry", "build_set", "set_digest"]
 
-LAYOUT: Final = 4
+LAYOUT: Final = 5
 """Part of every set's digest; raised when the same entries would be laid out differently."""
 
 DIGEST_DIGITS: Final = 40
@@ -78,6 +78,8 @@ class SetEntry:
     """First line of the entry's manifest."""
     beside: Mapping[str, Sequence[str]] | None = None
     """What `prefix.beside` says of it, where that was asked already."""
+    entry_points: Sequence[str | None] | None = None
+    """What `distributions.entry_points_of` says of it, likewise."""
 
     @property
     def package(self) -> str:
@@ -203,6 +205,8 @@ class _Builder:
             links=self._owners(),
         )
         self.tree.write("index", index)
+        known = distributions.encode(self.entries, self.tree.links, self.site_packages, self.store)
+        self.tree.write(distributions.NAME, known)
         self.tree.write("lease", b"", 0o600)
         self.tree.write("set.json", self._description(client_digest, lock))
         self.tree.seal()

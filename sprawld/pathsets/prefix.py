@@ -26,6 +26,7 @@ OWN_NAMES: Final = frozenset(
     {
         "bin",
         "boot",
+        "entry-points",
         "include",
         "index",
         "lease",

@@ -87,7 +87,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     root = tmp_path_factory.mktemp("sets")
     idle = root / "idle client"
     idle.mkdir()
-    for name in ("__init__", "_finder", "outside", "readonly"):
+    for name in ("__init__", "_finder", "known", "outside", "readonly"):
         (idle / f"{name}.py").write_text("")
     (idle / "_enter.py").write_text("def enter():\n    pass\n")
     return Workshop(root / "store", client=idle)

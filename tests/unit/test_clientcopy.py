@@ -31,6 +31,7 @@ def package(tmp_path: Path) -> Path:
         "_enter.py": "from . import linked, attribute\nfrom .lease import take\ndef enter(): take()\n",
         "_finder.py": "import os\n",
         "linked.py": "import os\n",
+        "known.py": "",
         "outside.py": "",
         "readonly.py": "",
         "lease.py": "def take():\n    '''Doc.'''\n    from .deep import x\n    assert x\n",
@@ -50,6 +51,7 @@ def test_the_copy_has_what_a_set_imports_and_no_more(package: Path, tmp_path: Pa
         "_enter.py",
         "_finder.py",
         "deep.py",
+        "known.py",
         "lease.py",
         "linked.py",
         "outside.py",
@@ -137,7 +139,17 @@ def test_an_interpreter_reads_the_bytecode_it_wrote(python: Path, package: Path,
     tag = environment_of(python).cache_tag
     assert sorted(os.listdir(copy / "__pycache__")) == sorted(
         f"{module}.{tag}{level}.pyc"
-        for module in ("__init__", "_enter", "_finder", "deep", "lease", "linked", "outside", "readonly")
+        for module in (
+            "__init__",
+            "_enter",
+            "_finder",
+            "deep",
+            "known",
+            "lease",
+            "linked",
+            "outside",
+            "readonly",
+        )
         for level in ("", ".opt-1", ".opt-2")
     )
     # Never checked: the source may say what it likes.
