@@ -129,7 +129,7 @@ def polluted(stage: Stage) -> Iterator[Path]:
             path.unlink()
 
 
-IN_PLACE = "import os, sys; print(os.getppid(), '_virtual_sprawl' in sys.modules)"
+IN_PLACE = "import os, sys; print(os.getppid(), '_virtual_sprawl._enter' in sys.modules)"
 
 
 def restarted(stage: Stage) -> bool:

@@ -25,7 +25,6 @@ MARSHAL = {
     "sprawld/hotpath.py",
     "sprawld/pathsets/_packer.py",
     "sprawld/pathsets/setindex.py",
-    "client/virtual_sprawl/_hook.py",
     "client/virtual_sprawl/direct.py",
     "client/virtual_sprawl/finder.py",
     "client/virtual_sprawl/packs.py",
@@ -33,8 +32,7 @@ MARSHAL = {
     "client/virtual_sprawl/topfinder.py",
 }
 EXEC = {
-    # Bytecode of the client itself, and the start-up lines of packages that the user has allowed.
-    "client/virtual_sprawl/_hook.py",
+    # The start-up lines of packages that the user has allowed.
     "client/virtual_sprawl/startup_files.py",
 }
 PLAIN_READS = {
