@@ -261,3 +261,33 @@ def test_identities_differ_between_interpreters() -> None:
     identities = [probe(str(python)).identity for python in interpreters().values()]
     assert len(set(identities)) == len(identities)
     assert all(json.loads(identity)[0].startswith("/") for identity in identities)
+
+
+def test_an_answer_that_was_asked_for_before_is_used() -> None:
+    python = str(newest())
+    environments = Environments()
+    begun = probing.begin(python)
+    environments.asked(python, begun)
+    assert environments.get_now(python) == probe(python)
+    assert begun.process.returncode == 0
+    assert environments.statistics() == {"known": 1, "asked": 1}
+
+
+def test_an_answer_of_an_interpreter_that_was_replaced_is_not_used(tmp_path: Path) -> None:
+    python = str(newest())
+    environments = Environments()
+    begun = probing.begin(python)._replace(file=tmp_path.stat())
+    environments.asked(python, begun)
+    assert environments.get_now(python) == probe(python)
+    assert begun.process.returncode is not None
+
+
+def test_an_answer_on_disk_goes_before_one_that_is_asked_for(tmp_path: Path) -> None:
+    python = str(newest())
+    Environments(tmp_path).get_now(python)
+    environments = Environments(tmp_path)
+    begun = probing.begin(python)
+    environments.asked(python, begun)
+    assert environments.get_now(python) == probe(python)
+    assert begun.process.returncode is not None
+    assert environments.statistics() == {"known": 1, "asked": 0}
