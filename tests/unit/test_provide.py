@@ -11,8 +11,11 @@ from typing import Any, NoReturn
 
 import pytest
 
+from sprawld.acquire.fetch import Fetched
+from sprawld.acquire.job import UnpackJob
+from sprawld.config import Config
 from sprawld.errors import StoreError
-from sprawld.model import Artifact
+from sprawld.model import Artifact, Digest
 from sprawld.provide import Provider
 from sprawld.store.tree import Store
 
@@ -28,6 +31,51 @@ class FullDisk:
         asyncio.get_running_loop().run_in_executor(None, self.goes_on.wait, 30)
         self.refused.set()
         raise StoreError("disk.full", "no room")
+
+
+class Together:
+    """A fetcher whose files are there when all are, and workers that note whether a job is alone."""
+
+    def __init__(self, count: int) -> None:
+        self._all = asyncio.Barrier(count)
+        self.alone: list[bool] = []
+
+    async def fetch(self, artifact: Artifact, staging: Path, **options: object) -> Fetched:
+        await self._all.wait()
+        return Fetched(path=staging / artifact.filename, sha256=Digest("a" * 64), size=1)
+
+    async def unpack(self, job: UnpackJob) -> NoReturn:
+        self.alone.append(job.alone)
+        await self._all.wait()
+        raise StoreError("store.worker-died", "no worker")
+
+
+@pytest.mark.parametrize(("count", "alone"), [(1, [True]), (3, [False] * 3)])
+def test_a_wheel_is_alone_if_no_other_is_under_way(tmp_path: Path, count: int, alone: list[bool]) -> None:
+    nothing: Any = None
+
+    async def main() -> None:
+        both: Any = Together(count)
+        provider = Provider(
+            config=Config(store=tmp_path / "store", socket=tmp_path / "sock"),
+            store=Store.open(tmp_path / "store"),
+            first_use=nothing,
+            transport=nothing,
+            index=nothing,
+            fetcher=both,
+            workers=both,
+            published=lambda: None,
+        )
+        artifacts = [
+            Artifact(filename=f"a{number}-1-py3-none-any.whl", path=tmp_path / f"{number}")
+            for number in range(count)
+        ]
+        work = [provider.provide_file(artifact) for artifact in artifacts]
+        outcomes = await asyncio.gather(*work, return_exceptions=True)
+        assert {getattr(outcome, "code", "") for outcome in outcomes} == {"store.worker-died"}
+        assert both.alone == alone
+
+    asyncio.run(main())
 
 
 def test_a_refused_wheel_whose_request_ends_before_its_directory_is_removed(tmp_path: Path) -> None:
