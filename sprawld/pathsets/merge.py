@@ -82,6 +82,8 @@ class Tree:
         self._directories: list[str] = []
         self._bundled = bundled
         self._older = older
+        self._open_directories: dict[str, int] = {}
+        """Paths that would be walked some hundred times."""
 
     def path(self, relative: str) -> str:
         """Return where a path of the tree lies while it is staged."""
@@ -107,11 +109,36 @@ class Tree:
         place = f"{self._staged}/{relative}"
         older = self._older(linked)
         try:
-            if older is None or not _share(f"{older}/{relative}", target, place):
+            if older is None or not self._share(older, relative, target):
                 os.symlink(target, place)
         except FileExistsError:
             # Either one of this program's own files, or two names that this file system holds for equal.
             raise _collision(relative) from None
+
+    def _share(self, older: str, relative: str, target: str) -> bool:
+        """Give the link of an older set one more name, if it leads to `target`; FileExistsError."""
+        try:
+            there, here = self._open(older), self._open(self._staged)
+            if os.readlink(relative, dir_fd=there) != target:
+                return False
+            os.link(relative, relative, src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except (OSError, NotImplementedError):
+            return False  # gone, or no link, or a file system that has none of these or only so many
+        return True
+
+    def _open(self, directory: str) -> int:
+        if directory not in self._open_directories:
+            self._open_directories[directory] = os.open(
+                directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            )
+        return self._open_directories[directory]
+
+    def close(self) -> None:
+        """Close the directories that links were shared between."""
+        while self._open_directories:
+            os.close(self._open_directories.popitem()[1])
 
     def write(self, relative: str, content: bytes, mode: int = 0o444) -> None:
         """Write a file of the set's own."""
@@ -175,19 +202,6 @@ class Tree:
         if losers:
             self.conflicts.append(Conflict(relative, winner.package, tuple(losers)))
         self.link(relative, winner.path)
-
-
-def _share(link: str, target: str, place: str) -> bool:
-    """Give a link one more name, if it is there and leads to `target`; FileExistsError."""
-    try:
-        if os.readlink(link) != target:
-            return False
-        os.link(link, place, follow_symlinks=False)
-    except FileExistsError:
-        raise
-    except (OSError, NotImplementedError):
-        return False  # gone, or no link, or a file system that has none of these or only so many
-    return True
 
 
 def _collision(relative: str) -> StoreError:

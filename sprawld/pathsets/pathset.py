@@ -153,7 +153,7 @@ def build_set(
         overlays=overlays,
         allowed=allowed,
     )
-    with files.writing(f"the path set {final}"):
+    with files.writing(f"the path set {final}"), contextlib.closing(builder.tree):
         return builder.build(client_digest, lock)
 
 
