@@ -20,13 +20,17 @@ ROOT = Path(__file__).parents[2]
 FORBIDDEN_MODULES = ("pickle", "cPickle", "shelve", "dill", "cloudpickle", "yaml")
 FORBIDDEN_CALLS = ("eval", "os.system", "os.popen", "os.execvp", "os.spawnlp", "tempfile.mktemp")
 MARSHAL = {
+    # What a fork of the reading process wrote into a pipe between the two.
+    "sprawld/acquire/sharing.py",
     # What the daemon wrote itself, read after its owner was checked; or written only.
     "sprawld/direct.py",
     "sprawld/hotpath.py",
     "sprawld/pathsets/_packer.py",
+    "sprawld/pathsets/distributions.py",
     "sprawld/pathsets/setindex.py",
     "client/virtual_sprawl/direct.py",
     "client/virtual_sprawl/finder.py",
+    "client/virtual_sprawl/known.py",
     "client/virtual_sprawl/packs.py",
     "client/virtual_sprawl/replies.py",
     "client/virtual_sprawl/topfinder.py",
