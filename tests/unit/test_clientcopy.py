@@ -29,7 +29,8 @@ def package(tmp_path: Path) -> Path:
     for name, source in {
         "__init__.py": "attribute = 1\n",
         "_enter.py": "from . import linked, attribute\nfrom .lease import take\ndef enter(): take()\n",
-        "_finder.py": "import os\n",
+        "_finder.py": "import os\nfrom . import (\n    packs as p,  # why\n    attribute,\n)\n",
+        "packs.py": "",
         "linked.py": "import os\n",
         "known.py": "",
         "outside.py": "",
@@ -55,6 +56,7 @@ def test_the_copy_has_what_a_set_imports_and_no_more(package: Path, tmp_path: Pa
         "lease.py",
         "linked.py",
         "outside.py",
+        "packs.py",
         "readonly.py",
     ]
     assert (copy / "lease.py").read_bytes() == (package / "lease.py").read_bytes()
@@ -148,6 +150,7 @@ def test_an_interpreter_reads_the_bytecode_it_wrote(python: Path, package: Path,
             "lease",
             "linked",
             "outside",
+            "packs",
             "readonly",
         )
         for level in ("", ".opt-1", ".opt-2")
