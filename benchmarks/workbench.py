@@ -58,7 +58,6 @@ class Workbench:
         self.work = work
         self.places = {"disk": disk} | ({"tmpfs": tmpfs} if tmpfs else {})
         self._disk = disk
-        self._gone = 0
         self.python = Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
         self.own = work / "own/bin"
         work.mkdir(parents=True, exist_ok=True)
@@ -74,8 +73,7 @@ class Workbench:
         minutes whenever it makes a file: every run after the first would take ten times as long.
         """
         if path.exists() and self._disk.stat().st_dev == path.stat().st_dev != self._memory():
-            self._gone += 1
-            path.rename(self._disk / f"gone-{self._gone}")
+            path.rename(Path(tempfile.mkdtemp(prefix="gone-", dir=self._disk)) / path.name)
         else:
             remove(path)
 
