@@ -114,7 +114,8 @@ def _move_prefix(directory: str) -> None:
     sys.executable = directory + "/bin/python"
     base = getattr(sys, "_base_executable", "")
     sys._home = os.path.dirname(base) if base else None  # type: ignore[attr-defined]
-    site.PREFIXES[:] = [directory]
+    # Python 3.14 knows the prefixes of an environment before `site` does, and lists both.
+    site.PREFIXES[:] = [directory] if sys.version_info < (3, 14) else [directory, directory]
     site.ENABLE_USER_SITE = False
     configuration: "Any" = sys.modules.get("sysconfig")
     if configuration is not None:

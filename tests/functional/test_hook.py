@@ -26,7 +26,7 @@ from importlib import metadata
 print(json.dumps({
     "prefix": sys.prefix, "exec_prefix": sys.exec_prefix, "base": sys.base_prefix,
     "executable": sys.executable, "path": sys.path, "variable": os.environ.get("VIRTUAL_SPRAWL"),
-    "user": site.ENABLE_USER_SITE, "sites": site.getsitepackages(),
+    "user": site.ENABLE_USER_SITE, "sites": site.getsitepackages(), "prefixes": site.PREFIXES,
     "purelib": sysconfig.get_path("purelib"), "scripts": sysconfig.get_path("scripts"),
     "hello": hello.where(), "values": [tool.part.value, space.left.value],
     "version": metadata.version("demo"), "names": [d.metadata["Name"] for d in metadata.distributions()],
@@ -53,6 +53,8 @@ def test_a_warm_start_runs_on_the_set(stage: Stage) -> None:
     assert report["path"][-1] == str(made.site_packages)
     assert not [path for path in report["path"][:-1] if path.endswith("-packages")]
     assert report["user"] is False
+    ask = [made.python, "-c", "import site; print(site.PREFIXES)"]
+    assert str(report["prefixes"]) == subprocess.check_output(ask, text=True).strip()
     # Debian's Python goes on with its dist-packages, in virtual environments too.
     assert report["sites"][0] == report["purelib"] == str(made.site_packages)
     assert all(path.startswith(f"{made.path}/") for path in report["sites"])
