@@ -14,6 +14,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["RUNS", "run"]
 
 RUNS = 60
+PERF_SECONDS = 1.0
+"""perf needs some tenths of a second to begin; what is sampled of an idle machine is left out."""
 HERTZ = 1000
 """Samples of a processor a second."""
 SHOWN = 12
@@ -99,6 +102,7 @@ def _sampled(cold: Cold, tool: str) -> dict[str, float]:
             stderr=subprocess.DEVNULL,
         )
         try:
+            time.sleep(PERF_SECONDS)
             act()
         finally:
             sampling.terminate()
