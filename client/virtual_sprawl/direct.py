@@ -17,7 +17,7 @@ Written without the import system in mind: this is the road of every warm start.
 import marshal
 import os
 
-from . import __version__
+from . import __version__, ownfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Direct = Tuple[str, str, Tuple[str, ...]]
 
-__all__ = ["DIRECTORY", "FORMAT", "find_direct", "holds", "key_of", "name_of", "read_own"]
+__all__ = ["DIRECTORY", "FORMAT", "find_direct", "holds", "key_of", "name_of"]
 
 # This format, that of the set index, and the release: another one's sets are made anew once.
 FORMAT = (1, 2, __version__)
@@ -34,7 +34,6 @@ DIRECTORY = "direct"
 # Hashing would take an extension module; two keys of one name only cost each other the short way.
 _PRIME = (1 << 127) - 1
 _RECORD_LIMIT = 1 << 20
-_RECORD_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def key_of(fields: "Mapping[str, str]") -> bytes:
@@ -51,7 +50,7 @@ def find_direct(store: str, fields: "Mapping[str, str]") -> "Optional[Direct]":
     """Return (set directory, its site-packages, names of its `.pth` files) if that is known and true."""
     key = key_of(fields)
     try:
-        record = marshal.loads(read_own("%s/%s/%s" % (store, DIRECTORY, name_of(key)), _RECORD_LIMIT))
+        record = marshal.loads(ownfile.read_own("%s/%s/%s" % (store, DIRECTORY, name_of(key)), _RECORD_LIMIT))
         known, recorded, checks, directory, site_packages, start_up = record
         if known != FORMAT or recorded != key:
             return None
@@ -77,17 +76,3 @@ def holds(path: str, ctime_ns: int, size: int, inode: int) -> bool:
         return False
     # A directory; `stat` need not be loaded yet.
     return found.st_size == size or found.st_mode & 0o170000 == 0o040000
-
-
-def read_own(path: str, limit: int) -> bytes:
-    """Return what a file of this user's has, up to `limit` bytes; OSError or ValueError if it is not that."""
-    descriptor = os.open(path, _RECORD_FLAGS)
-    try:
-        found = os.fstat(descriptor)
-        if found.st_uid != os.geteuid() or found.st_mode & 0o170022 != 0o100000:
-            raise PermissionError("the file can be written by others")
-        if found.st_size > limit:
-            raise ValueError("the file is too large")
-        return os.read(descriptor, found.st_size)
-    finally:
-        os.close(descriptor)

@@ -4,7 +4,6 @@ They are found by their imports, so that a module that is new to the hook is nev
 never copied. A list of files has the form of RECORD: `path,sha256=<urlsafe base64>,size`.
 """
 
-import ast
 import base64
 import hashlib
 import os
@@ -13,7 +12,7 @@ from . import joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from typing import Optional
 
 __all__ = [
@@ -63,7 +62,7 @@ def hook_files(
         name = f"{PACKAGE}/{module}.py"
         if name not in files:
             files[name] = _required(f"{package}/{module}.py")
-            waiting += _relative_imports(files[name], package)
+            waiting += joined.relative_imports(files[name], package)
     for name in joined.HOOK:
         files[f"{PACKAGE}/{name}.py"] = joined.join(package, name)
     if version < START_FILES_SINCE:
@@ -71,15 +70,6 @@ def hook_files(
     else:
         files[PACKAGE + ".start"] = f"{PACKAGE}.{joined.NAME}:activate\n".encode()
     return files
-
-
-def _relative_imports(source: bytes, package: str) -> "Iterator[str]":
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            # `from . import a, b` names modules, `from .a import x` one.
-            for name in [node.module] if node.module else [alias.name for alias in node.names]:
-                if os.path.isfile(f"{package}/{name}.py"):
-                    yield name
 
 
 def _required(path: str) -> bytes:

@@ -11,6 +11,8 @@ what is seldom needed imports the modules as they are.
 """
 
 import ast
+import os
+import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ else:
 
     _Part = namedtuple("_Part", "statement defines")
 
-__all__ = ["HOOK", "JOINED", "NAME", "SET", "join"]
+__all__ = ["HOOK", "JOINED", "NAME", "SET", "join", "relative_imports"]
 
 NAME = "_start"
 HOOK = (NAME, "_finder")
@@ -34,12 +36,14 @@ SET = ("_enter", "_finder")
 # Name -> modules, each after those that it imports, and what is asked of the whole.
 JOINED = {
     "_start": (
-        ("locations", "question", "direct", "lease", "claim", "sitelast", "activation", "_hook"),
+        ("locations", "question", "ownfile", "direct", "lease", "claim", "sitelast", "activation", "_hook"),
         ("activate", "find_spec"),
     ),
     "_enter": (("lease", "claim", "sitelast", "enter"), ("enter", "find_spec")),
-    "_finder": (("topfinder", "packs", "finder"), ("Entrance", "SetIndex")),
+    "_finder": (("ownfile", "topfinder", "packs", "finder"), ("Entrance", "SetIndex")),
 }
+
+_RELATIVE_IMPORT = re.compile(r"^ *from \.(\w*) import (?:\(([^)]*)\)|(.*))$", re.MULTILINE)
 
 # Loaded as a joined module of its own, when it is needed.
 _LATER = ("finder",)
@@ -75,6 +79,19 @@ def join(package: str, name: str = NAME) -> bytes:
             parts.append(_Part(statement, defined))
     text = ast.unparse(ast.fix_missing_locations(ast.Module(_needed(parts, {*wanted}), [])))
     return (_HEAD % (", ".join(modules), " = ".join(modules[:-1])) + text + "\n").encode()
+
+
+def relative_imports(source: bytes, package: str) -> "set[str]":
+    """Return which modules of the package in the directory `package` a module of it imports, late ones too.
+
+    Without parsing, since every start of a daemon asks.
+    """
+    found = set()
+    for module, *several in _RELATIVE_IMPORT.findall(source.decode()):
+        names = re.findall(r"\w+(?=\s*(?:,|$|#| as ))", "".join(several), re.MULTILINE)
+        # `from . import x` names a module or an attribute of the package; only the first has a file.
+        found |= {module} if module else {name for name in names if os.path.isfile(f"{package}/{name}.py")}
+    return found
 
 
 def _needed(parts: "list[_Part]", wanted: "set[str]") -> "list[ast.stmt]":

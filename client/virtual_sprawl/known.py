@@ -5,7 +5,8 @@ read their `entry_points.txt` from there, and everything else as ever.
 """
 
 import marshal
-import os
+
+from . import ownfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ __all__ = ["known_distributions"]
 
 _FORMAT = 1
 _LIMIT = 16 << 20
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 _tables: "Dict[str, Any]" = {}
 _kinds: "Dict[Any, Any]" = {}
@@ -56,22 +56,10 @@ def _table(directory: str) -> "Dict[str, Optional[str]]":
     table: "Optional[Dict[str, Optional[str]]]" = _tables.get(directory)
     if table is None:
         try:
-            known, table = marshal.loads(_read(directory + "/entry-points"))
+            known, table = marshal.loads(ownfile.read_own(directory + "/entry-points", _LIMIT))
         except Exception:
             known, table = None, {}  # then each file is opened
         if known != _FORMAT or table is None:
             table = {}
         _tables[directory] = table
     return table
-
-
-def _read(path: str) -> bytes:
-    descriptor = os.open(path, _FLAGS)
-    try:
-        found = os.fstat(descriptor)
-        # marshal trusts its input, so this user must be the one who wrote it.
-        if found.st_uid != os.geteuid() or found.st_mode & 0o022 or found.st_size > _LIMIT:
-            raise PermissionError("the entry points can be written by others")
-        return os.read(descriptor, found.st_size)
-    finally:
-        os.close(descriptor)

@@ -14,7 +14,7 @@ import hashlib
 import marshal
 import os
 
-from . import direct, finder, protocol
+from . import direct, finder, ownfile, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def saved_reply(store: str, request: bytes) -> "Optional[bytes]":
     """Return the payload of the saved PATH_SET reply to a RESOLVE payload, if it still is true."""
     try:
         version, checks, payload = marshal.loads(
-            direct.read_own(store + "/replies/" + hashlib.sha256(request).hexdigest(), _RECORD_LIMIT)
+            ownfile.read_own(store + "/replies/" + hashlib.sha256(request).hexdigest(), _RECORD_LIMIT)
         )
         if version != RECORD_FORMAT or not all(direct.holds(*check) for check in checks):
             return None
@@ -58,4 +58,4 @@ def _survived(store: str, directory: str) -> bool:
         pass
     # Only Linux tells its boot without a call that Python lacks; elsewhere the mark has to be there.
     with open("/proc/sys/kernel/random/boot_id", "rb") as file:
-        return file.read().strip() == direct.read_own(witness, 256).strip()
+        return file.read().strip() == ownfile.read_own(witness, 256).strip()

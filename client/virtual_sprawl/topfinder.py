@@ -13,6 +13,8 @@ import sys
 from _frozen_importlib_external import FileFinder, PathFinder, SourceFileLoader
 from _thread import get_ident
 
+from . import ownfile
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _frozen_importlib import ModuleSpec
@@ -46,7 +48,6 @@ _HAS_GENERATIONS = "t" not in getattr(sys, "abiflags", "")
 
 # An index of 10,000 top-level names is about 1 MiB.
 _INDEX_LIMIT = 16 << 20
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class StoreSourceLoader(SourceFileLoader):
@@ -178,7 +179,7 @@ class Entrance:
         """Tell whether a top-level name is in the set, or that cannot be told."""
         if self._fields is None:
             try:
-                self._fields = decode_index(_read_index(self.directory))
+                self._fields = decode_index(ownfile.read_own(self.directory + "/index", _INDEX_LIMIT))
             except Exception:
                 self._withdraw()
                 return True
@@ -191,7 +192,7 @@ class Entrance:
             self._opening.add(thread)
             try:
                 if self._fields is None:
-                    self._fields = decode_index(_read_index(self.directory))
+                    self._fields = decode_index(ownfile.read_own(self.directory + "/index", _INDEX_LIMIT))
                 self._index = self._load(self._fields, self.directory)
             except Exception:
                 self._withdraw()
@@ -269,15 +270,3 @@ def decode_index(data: bytes) -> "Any":
     if fields[:2] != (INDEX_FORMAT, sys.implementation.cache_tag):
         raise ValueError("the set index is of another format or interpreter")
     return fields
-
-
-def _read_index(directory: str) -> bytes:
-    descriptor = os.open(directory + "/index", _FLAGS)
-    try:
-        found = os.fstat(descriptor)
-        # marshal trusts its input, so this user must be the one who wrote it.
-        if found.st_uid != os.geteuid() or found.st_mode & 0o022 or found.st_size > _INDEX_LIMIT:
-            raise PermissionError("the set index can be written by others")
-        return os.read(descriptor, found.st_size)
-    finally:
-        os.close(descriptor)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import subprocess
 from typing import TYPE_CHECKING, Final
 
@@ -42,8 +41,6 @@ ENTRANCES: Final = ("__init__", "known", "outside", "readonly")
 
 COMPILE_SECONDS: Final = 60.0
 """Far more than a few files need on a loaded machine; a stuck interpreter must not hold a worker for ever."""
-
-_RELATIVE_IMPORT: Final = re.compile(r"^ *from \.(\w*) import (?:\(([^)]*)\)|(.*))$", re.MULTILINE)
 
 # Runs in the target interpreter, Python 3.8 syntax. Optimised runs (-O, -OO) get their own files: without
 # them each such start would compile in vain, or write into the store.
@@ -155,7 +152,7 @@ def client_files(package_dir: Path) -> dict[str, bytes]:
                 f"the client's file {name} cannot be read: {error.strerror}",
                 hint="install virtual-sprawl again",
             ) from error
-        waiting += _relative_imports(found[name], package_dir)
+        waiting += joined.relative_imports(found[name], os.fspath(package_dir))
     return dict(sorted(found.items()))
 
 
@@ -167,16 +164,6 @@ def _source(package_dir: Path, module: str) -> bytes:
             raise
         # The tree: what an installation has joined already.
         return joined.join(os.fspath(package_dir), module)
-
-
-def _relative_imports(source: bytes, package_dir: Path) -> set[str]:
-    """Return what a module imports of its package; without parsing, since every start of a daemon asks."""
-    found = set()
-    for module, *several in _RELATIVE_IMPORT.findall(source.decode()):
-        names = re.findall(r"\w+(?=\s*(?:,|$|#| as ))", "".join(several), re.MULTILINE)
-        # `from . import x` names a module or an attribute of the package; only the first has a file.
-        found |= {module} if module else {name for name in names if (package_dir / f"{name}.py").exists()}
-    return found
 
 
 def _digest(content: dict[str, bytes]) -> str:
