@@ -33,6 +33,21 @@ class FullDisk:
         raise StoreError("disk.full", "no room")
 
 
+def provider_of(store: Store, *, fetcher: Any, workers: Any = None) -> Provider:
+    """Return a provider of files that lie here: it asks nobody else."""
+    nothing: Any = None
+    return Provider(
+        config=Config(store=store.root, socket=store.root / "sock"),
+        store=store,
+        first_use=nothing,
+        transport=nothing,
+        index=nothing,
+        fetcher=fetcher,
+        workers=workers,
+        published=lambda: None,
+    )
+
+
 class Together:
     """A fetcher whose files are there when all are, and workers that note whether a job is alone."""
 
@@ -52,20 +67,9 @@ class Together:
 
 @pytest.mark.parametrize(("count", "alone"), [(1, [True]), (3, [False] * 3)])
 def test_a_wheel_is_alone_if_no_other_is_under_way(tmp_path: Path, count: int, alone: list[bool]) -> None:
-    nothing: Any = None
-
     async def main() -> None:
         both: Any = Together(count)
-        provider = Provider(
-            config=Config(store=tmp_path / "store", socket=tmp_path / "sock"),
-            store=Store.open(tmp_path / "store"),
-            first_use=nothing,
-            transport=nothing,
-            index=nothing,
-            fetcher=both,
-            workers=both,
-            published=lambda: None,
-        )
+        provider = provider_of(Store.open(tmp_path / "store"), fetcher=both, workers=both)
         artifacts = [
             Artifact(filename=f"a{number}-1-py3-none-any.whl", path=tmp_path / f"{number}")
             for number in range(count)
@@ -81,21 +85,11 @@ def test_a_wheel_is_alone_if_no_other_is_under_way(tmp_path: Path, count: int, a
 def test_a_refused_wheel_whose_request_ends_before_its_directory_is_removed(tmp_path: Path) -> None:
     """As of several wheels for which a disk is too small: the first refusal cancels the others' requests."""
     store = Store.open(tmp_path / "store")
-    nothing: Any = None
 
     async def main() -> None:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
         fetcher: Any = FullDisk()
-        provider = Provider(
-            config=nothing,
-            store=store,
-            first_use=nothing,
-            transport=nothing,
-            index=nothing,
-            fetcher=fetcher,
-            workers=nothing,
-            published=lambda: None,
-        )
+        provider = provider_of(store, fetcher=fetcher)
         artifact = Artifact(filename="a-1-py3-none-any.whl", path=tmp_path / "a-1-py3-none-any.whl")
         task = asyncio.create_task(provider.provide_file(artifact))
         await fetcher.refused.wait()

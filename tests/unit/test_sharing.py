@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from sprawld.acquire import inflate, sharing
-from sprawld.acquire.unpack import unpack_wheel
 from sprawld.errors import StoreError, WheelError
 from sprawld.store import failpoints
+from tests.support import unpacking
 from tests.support.binaries import elf_bytes
 from tests.support.hostile_wheels import HOSTILE
 from tests.support.odd_wheels import ODD
@@ -53,15 +53,7 @@ def no_child() -> bool:
 
 def unpack(wheel: Path, entry: Path, *, share_from: int | None = 0, allow_bad_record: bool = False) -> None:
     entry.mkdir(mode=0o700)
-    unpack_wheel(
-        str(wheel),
-        str(entry),
-        filename=wheel.name,
-        digest="a" * 64,
-        boot_id="boot",
-        allow_bad_record=allow_bad_record,
-        share_from=share_from,
-    )
+    unpacking.unpack(wheel, entry, share_from=share_from, allow_bad_record=allow_bad_record)
 
 
 def tree(root: Path) -> dict[str, tuple[int, bytes]]:

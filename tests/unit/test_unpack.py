@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from sprawld.acquire import inflate
-from sprawld.acquire.unpack import unpack_wheel
 from sprawld.errors import StoreError, WheelError
 from sprawld.store.manifest import ManifestSummary, read_files, read_summary
+from tests.support.unpacking import unpack
 from tests.support.wheels import Content, build_wheel, record_row, wheel_members, write_zip
 
 SITE_PACKAGES = "lib/python/site-packages"
@@ -37,17 +37,6 @@ def entry(tmp_path: Path) -> Path:
     path = tmp_path / "entry"
     path.mkdir(mode=0o700)
     return path
-
-
-def unpack(wheel: Path, entry: Path, *, allow_bad_record: bool = False) -> ManifestSummary:
-    return unpack_wheel(
-        str(wheel),
-        str(entry),
-        filename=wheel.name,
-        digest="a" * 64,
-        boot_id="boot",
-        allow_bad_record=allow_bad_record,
-    )
 
 
 FULL_FILES: dict[str, Content] = {
